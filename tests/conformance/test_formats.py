@@ -94,7 +94,8 @@ def test_a_recurrence_can_be_written(name, tmp_path):
 def test_a_part_says_what_it_writes_and_how_far_off_it_may_be(name):
     part = registry.module("formats", name)
     assert "float32" in part.TOLERANCES
-    assert part.UNROLLED in (True, False) and part.ANY_SIZE in (True, False)
+    flags = {part.NEEDS_TENSORFLOW, part.UNROLLED, part.ANY_SIZE}
+    assert flags <= {True, False}
     for tolerance in part.TOLERANCES.values():
         assert 0 < tolerance.difference <= 1 and 0 <= tolerance.agreement <= 1
     assert part.TOLERANCES["float32"].difference <= 1e-3

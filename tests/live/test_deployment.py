@@ -18,7 +18,8 @@ from violence_detection.live.deployment import systemd_unit
 
 ROOT = Path(__file__).parents[2]
 FILE = """
-cameras: [{name: door, source: "rtsp://viewer:${DOOR_PASSWORD}@192.0.2.10/s", alert: {threshold: run}}]
+defaults: {alert: {threshold: run}}
+cameras: [{name: door, source: "rtsp://viewer:${DOOR_PASSWORD}@192.0.2.10/s"}]
 sinks: [{name: phone, apprise: "${NTFY_URL}"}]
 """
 

@@ -140,7 +140,7 @@ class RunningCapture:
                 if value := condition():
                     return value
             time.sleep(0.01)
-        raise AssertionError(f"never true; {[m for m in self.messages[-5:]]}")
+        raise AssertionError(f"never true; {self.messages[-5:]}")
 
     def wait_for_state(
         self, state: str, *, after_s: float = 0.0, timeout_s: float = 15.0

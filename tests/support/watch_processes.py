@@ -134,8 +134,8 @@ class PlayedWatch:
         self.handle()
 
     def say_status(self, camera: str, **values: Any) -> None:
-        figures = {name: 0 for name in "frames windows corrupt clock_jumps size_changes".split()}
-        figures |= {name: 0.0 for name in "lag_s clock_offset_s unjudged_s ring_s".split()}
+        figures = dict.fromkeys("frames windows corrupt clock_jumps size_changes".split(), 0)
+        figures |= dict.fromkeys("lag_s clock_offset_s unjudged_s ring_s".split(), 0.0)
         figures |= {"dropped": {}, "stride_s": 1.0, "ring_bytes": 0, "connections": 1}
         figures |= {"at_s": self.times.monotonic_s, "last_frame_s": self.times.monotonic_s}
         self.captures(camera)[-1].say(CaptureStatus(**figures | values))

@@ -135,9 +135,11 @@ def test_lost_packets_leave_gaps_and_damage_but_no_error(clip):
 def test_frames_of_more_pixels_than_the_limit_are_not_decoded(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(live_source, "MAX_PIXELS", 200 * 150)
     large = encode(tmp_path / "large.mp4", frames=75, size=(320, 240), g=25)
-    with RtspServer({"large": TestCamera([large])}) as server:
-        with pytest.raises(LiveError, match="320x240, over the limit"):
-            open_live(server.url("large")).__enter__()
+    with (
+        RtspServer({"large": TestCamera([large])}) as server,
+        pytest.raises(LiveError, match="320x240, over the limit"),
+    ):
+        open_live(server.url("large")).__enter__()
     items, error, counts = read(TestCamera([clip], [Fault(1, "file", large)], speed=4))
     assert {frame.width for frame in items if isinstance(frame, LiveFrame)} == {160}
     assert error.kind == "garbage" and counts.corrupt == 64
@@ -189,9 +191,11 @@ def test_a_camera_that_asks_for_a_password(clip):
     [("gone", "absent", "404"), ("busy", "unreachable", "not ready")],
 )
 def test_a_server_that_says_no(clip, path, kind, reason):
-    with RtspServer({"busy": TestCamera([clip], busy_s=60)}) as server:
-        with pytest.raises(LiveError, match=f"^it cannot be opened: .*{reason}") as caught:
-            open_live(server.url(path, f"me:{SECRET}")).__enter__()
+    with (
+        RtspServer({"busy": TestCamera([clip], busy_s=60)}) as server,
+        pytest.raises(LiveError, match=f"^it cannot be opened: .*{reason}") as caught,
+    ):
+        open_live(server.url(path, f"me:{SECRET}")).__enter__()
     assert caught.value.kind == kind and SECRET not in str(caught.value)
     assert pickle.loads(pickle.dumps(caught.value)).kind == kind
 

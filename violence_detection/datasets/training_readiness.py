@@ -1,4 +1,7 @@
-"""The checks of a training that need no features, for the time before these are extracted."""
+"""Everything that `train` refuses and that can be known before features are extracted.
+
+Warnings about a dataset that is trained on all the same are in `training/train.py`.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,8 @@
-"""Rows of predictions.csv: the prediction for one video."""
+"""Rows of predictions.csv: the prediction for one video.
+
+Cross-validation reads them in `experiments/out_of_fold.py`, and pandas in
+`reports/pandas_tables.py`: a further column stands there, too.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

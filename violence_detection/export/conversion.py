@@ -238,10 +238,11 @@ class ExportedModel:
     """An exported file, opened with the runtime of its format."""
 
     def __init__(self, format_name: str, path: Path, threads: int = 1) -> None:
-        if format_name in ("keras", "saved_model"):
+        part = registry.module("formats", format_name)
+        if part.NEEDS_TENSORFLOW:
             devices.import_tensorflow()
         self._threads = threads
-        self._predict = registry.module("formats", format_name).load(path, threads)
+        self._predict = part.load(path, threads)
 
     def predict(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs of the file by name, for the inputs of one clip by name."""

@@ -1,1 +1,1 @@
-"""A run on video: windows, probabilities, segments."""
+"""A run on video: windows, probabilities, segments, and the policies of alerts and messages."""

@@ -1,7 +1,8 @@
 """Alert policy of a camera: windows come one by one, events start, rise in priority and end.
 
 It has no clock and reads no files, so that a live camera, a replay of stored scores, normal footage
-and `predict` have the same events. `AlertPolicy` says the rule.
+and `predict` have the same events. `AlertPolicy` says the rule. A rule by the time of day would
+choose the settings, in `live/camera_alerts.py` and its replay.
 """
 
 import math
@@ -45,6 +46,8 @@ class PriorityRule:
 @dataclass(frozen=True)
 class AlertSettings:
     """Settings of an alert policy.
+
+    `evaluation/alarm_counts.AlarmRule` has those that false alarms are counted by.
 
     Attributes:
         threshold: Probability that a window of an event must reach.

@@ -266,7 +266,8 @@ class Accounts:
         # An unknown name costs the same time as a wrong password, so that time tells no names.
         is_right = verify_password(password[: MAX_PASSWORD + 1], row[0] if row else _NOBODY)
         with self._lock:
-            # Tries that were sent at once have all passed the first check before any of them failed.
+            # Tries that were sent at once have all passed the first check before any of them
+            # failed.
             self._check_delay(subjects, now_ms)
             if not row or not is_right:
                 self._write(

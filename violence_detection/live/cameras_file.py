@@ -1,4 +1,7 @@
-"""Reads a cameras file: every error with its line and column, every password masked."""
+"""Reads a cameras file: every error with its line and column, every password masked.
+
+A key that is a number or a text is a field in `config`, and nothing here.
+"""
 
 import dataclasses
 import ipaddress
@@ -12,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.live import notification_rules
+from violence_detection.live import sinks_section
 from violence_detection.live.config import (
     Camera,
     CameraAlert,
@@ -167,12 +170,12 @@ class _FileReader:
         cameras = self._cameras(nodes["cameras"], defaults) if "cameras" in nodes else ()
         sinks, escalation, quiet_hours = (), (), ()
         if "sinks" in nodes:
-            sinks = notification_rules.read_sinks(nodes["sinks"], self._nodes, self._secrets)
+            sinks = sinks_section.read_sinks(nodes["sinks"], self._nodes, self._secrets)
         if "escalation" in nodes:
             names = [sink.name for sink in sinks]
-            escalation = notification_rules.read_escalation(nodes["escalation"], self._nodes, names)
+            escalation = sinks_section.read_escalation(nodes["escalation"], self._nodes, names)
         if "quiet_hours" in nodes:
-            quiet_hours = notification_rules.read_quiet_hours(
+            quiet_hours = sinks_section.read_quiet_hours(
                 nodes["quiet_hours"], self._nodes, self._camera_names
             )
         web = self._web(nodes["web"]) if "web" in nodes else WebSettings()

@@ -175,7 +175,8 @@ class EventReader:
         sent after `since_ms`; of several at a time the highest priority."""
         rows = self.rows(
             "select e.camera, o.priority, o.created_ms from outbox o "
-            "join events e on e.id = o.event where o.kind in ('start', 'rise') and o.created_ms > ? order by o.created_ms, "
+            "join events e on e.id = o.event "
+            "where o.kind in ('start', 'rise') and o.created_ms > ? order by o.created_ms, "
             "case o.priority when 'high' then 2 when 'medium' then 1 else 0 end",
             [since_ms],
         )

@@ -36,7 +36,7 @@ class HostTurn:
         if self._path is None:
             return
         with contextlib.suppress(OSError):  # a full disk keeps no camera out
-            file = self._held.enter_context(open(self._path, "a+"))
+            file = self._held.enter_context(self._path.open("a+"))
             end_s = time.monotonic() + _MAX_WAIT_S
             while time.monotonic() < end_s:
                 with contextlib.suppress(BlockingIOError):

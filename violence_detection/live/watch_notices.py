@@ -96,8 +96,8 @@ class EventChanged(Notice):
         start, end: UTC in ISO 8601.
         peak: The highest probability so far.
         sent_to: Sinks that are told.
-        held_back: Why no sink is: `cooldown`, `quiet_hours`, `snooze`, `observe`, `low`, `told`; else
-            empty.
+        held_back: Why no sink is: `cooldown`, `quiet_hours`, `snooze`, `observe`, `low`, `told`;
+            else empty.
     """
 
     name = "event"

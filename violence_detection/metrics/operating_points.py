@@ -1,4 +1,5 @@
-"""Operating points: the criterion that a threshold must meet, and the threshold chosen for it."""
+"""Operating points: the criterion that a threshold must meet (`--operating-point`), and the
+threshold that `threshold_selection` chose for it."""
 
 import re
 from collections.abc import Mapping, Sequence

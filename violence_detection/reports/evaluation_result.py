@@ -1,4 +1,7 @@
-"""The result of an evaluation: what metrics.json holds and what the report shows."""
+"""The result of an evaluation: what metrics.json holds and what the report shows.
+
+A field that is added later needs its value for older files in `_ADDED`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields

@@ -1,6 +1,6 @@
 """Rows of the tables of an evaluation's report.
 
-`evaluation_report` hands them to `templates/report.html.j2`.
+`evaluation_report` hands them to `templates/report.html.j2`, whose `nav` has a link to each table.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

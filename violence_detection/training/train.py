@@ -1,4 +1,8 @@
-"""Stage two: trains a classifier on cached features and leaves a run."""
+"""Stage two: trains a classifier on cached features and leaves a run.
+
+`TrainingStage._read_job` warns of what is odd about the dataset; `sanity_checks` warns of what is
+odd about the classifier, once it is trained.
+"""
 
 import contextlib
 import dataclasses

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FILE = "model.keras"
 TOLERANCES = {"float32": _format.EXACT}
+NEEDS_TENSORFLOW = True
 UNROLLED = False
 ANY_SIZE = True
 

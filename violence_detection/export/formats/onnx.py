@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 TOLERANCES = {"float32": _format.EXACT}
+NEEDS_TENSORFLOW = False
 UNROLLED = False
 ANY_SIZE = True
 _OPSET = 18

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FILE = "model.xml"
 TOLERANCES = {"float32": _format.EXACT}
+NEEDS_TENSORFLOW = False
 UNROLLED = True
 ANY_SIZE = True
 

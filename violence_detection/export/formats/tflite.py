@@ -20,6 +20,7 @@ TOLERANCES = {
     "float16": _format.EXACT,
     "int8": _format.COARSE,
 }
+NEEDS_TENSORFLOW = False
 UNROLLED = True
 ANY_SIZE = False
 
