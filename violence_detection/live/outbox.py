@@ -1,6 +1,7 @@
 """Outbox: a thread for each sink sends what waits in the event store."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,6 +109,10 @@ class Outbox:
             wake.clear()
             try:
                 wait_s = sender.send_next()
+            except sqlite3.ProgrammingError:
+                if self._is_ending:
+                    return  # the store was closed before a slow sink had answered: it is sent again
+                raise
             except ViolenceDetectionError as error:  # a full disk
                 log.error(f"{error} Messages are sent when it can be written again.")
                 wait_s = _LOOK_S
