@@ -100,7 +100,14 @@ def in_this_process():
 
 
 @pytest.fixture
-def untrained(monkeypatch):
+def quick_baselines(monkeypatch):
+    """Baselines of two trees, and intervals of 50 draws."""
+    monkeypatch.setattr(baselines, "_TREES", 2)
+    monkeypatch.setattr(pooled_scores, "_RESAMPLES", 50)
+
+
+@pytest.fixture
+def untrained(monkeypatch, quick_baselines):
     """Folds that cost nothing; a list of those that were trained."""
     trained = []
 
@@ -110,8 +117,6 @@ def untrained(monkeypatch):
 
     monkeypatch.setattr(FoldRunner, "train_fold", noted)
     monkeypatch.setattr(FoldRunner, "check_buildable", lambda _: None)
-    monkeypatch.setattr(baselines, "_TREES", 2)
-    monkeypatch.setattr(pooled_scores, "_RESAMPLES", 50)
     return trained
 
 
@@ -223,7 +228,7 @@ def test_without_a_monitor_all_other_folds_are_trained_on(features_dir, tmp_path
 
 
 @pytest.mark.slow
-def test_without_a_monitor_the_last_epoch_is_kept(features_dir, tmp_path):
+def test_without_a_monitor_the_last_epoch_is_kept(features_dir, tmp_path, quick_baselines):
     result = validate(features_dir, tmp_path, monitor="none", epochs=3)
     for row in result["by_fold"]:
         assert (row["epochs"], row["best_epoch"], row["threshold"]) == (3, 3, 0.5)
@@ -498,7 +503,7 @@ def fold_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_members_are_trained_for_every_fold(features_dir, tmp_path):
+def test_members_are_trained_for_every_fold(features_dir, tmp_path, quick_baselines):
     result = validate(features_dir, tmp_path, seeds=2, ensemble=True, epochs=1)
     assert result["complete"] and len(result["by_fold"]) == 2
     assert not (tmp_path / "cv" / "training").exists()
@@ -678,7 +683,9 @@ def test_folds_to_choose_on_are_drawn_within_the_training_part(tmp_path):
 
 
 @pytest.mark.slow
-def test_temperature_and_threshold_are_chosen_on_folds_without_the_held_out_videos(tmp_path):
+def test_temperature_and_threshold_are_chosen_on_folds_without_the_held_out_videos(
+    tmp_path, quick_baselines
+):
     """The labels of the held-out fold are exchanged, and nothing changes."""
     features = draw_features(tmp_path / "drawn" / "space", counts=(96, 0, 0), shift=0.3)
     settings = {"calibrate_by": "folds", "calibration_folds": 2, "seed": 7}
@@ -694,7 +701,7 @@ def test_temperature_and_threshold_are_chosen_on_folds_without_the_held_out_vide
 
 
 @pytest.mark.slow
-def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
+def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path, quick_baselines):
     """About 120 videos in each fold's validation, none of which is held out."""
     features = draw_features(tmp_path / "drawn" / "space", counts=(480, 0, 0), shift=0.5)
     settings = {"validation_fraction": 0.5, "epochs": 4, "learning_rate": 0.05}
@@ -805,7 +812,7 @@ def test_one_class_alone_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_several_classes_are_evaluated(tmp_path):
+def test_several_classes_are_evaluated(tmp_path, quick_baselines):
     classes = ("normal", "kick", "punch")
     features = draw_features(tmp_path / "drawn" / "space", labels=classes, counts=(18, 9, 9))
     result = validate(features, tmp_path, epochs=1)
