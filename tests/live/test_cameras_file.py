@@ -324,6 +324,20 @@ def test_every_section_is_tested():
     assert sections - set(SECTIONS) == options
 
 
+def test_who_connects_to_nothing_needs_no_passwords(tmp_path):
+    """`watch status` and `users` are used by people who do not have those of the service."""
+    text = """
+cameras:
+  - {name: door, source: "rtsp://u:${PW}@192.0.2.1:${PORT}/x", alert: {threshold: run}}
+  - {name: yard, source: "${URL}", alert: {threshold: run}}
+sinks:
+  - {name: phone, apprise: "${TOPIC}"}
+  - {name: hook, webhook: "https://${HOST}/x", secret: "${KEY}"}
+"""
+    result = cameras_file.read(write_cameras_file(tmp_path, text), environment=None)
+    assert result.errors == () and [camera.name for camera in result.settings.cameras]
+
+
 def test_a_secret_shows_nothing_of_itself():
     secret = Secret("geheim")
     assert (str(secret), repr(secret), f"{secret}") == ("***", "Secret('***')", "***")

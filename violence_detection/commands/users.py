@@ -184,7 +184,7 @@ def _accounts(cameras_file: str) -> Iterator["Accounts"]:
     from violence_detection.live import cameras_file as reading
     from violence_detection.live.accounts import Accounts
 
-    read = reading.read(Path(cameras_file))
+    read = reading.read(Path(cameras_file), environment=None)
     if read.settings is None:
         raise ConfigError(read.errors[0].text(Path(cameras_file)))
     read.settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -103,7 +103,7 @@ def status(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
         from violence_detection.live.supervisor import SOCKET
         from violence_detection.live.supervisor_requests import RequestClient
 
-        file = cameras_file.load(Path(cameras))
+        file = cameras_file.load(Path(cameras), environment=None)
         answer = RequestClient(file.data / SOCKET).status()
     finish(answer, shared, _status_lines(answer, file.timezone), failed=_count_down(answer))
 

@@ -71,12 +71,13 @@ class CamerasFile:
     warnings: tuple[Finding, ...] = ()
 
 
-def read(path: Path, environment: Mapping[str, str] = os.environ) -> CamerasFile:
+def read(path: Path, environment: Mapping[str, str] | None = os.environ) -> CamerasFile:
     """Reads and checks a cameras file.
 
     Args:
         path: The file.
-        environment: Has the values of variables.
+        environment: Has the values of variables; None for a reader who connects to nothing, and
+            may not be the user who has the passwords.
 
     Raises:
         ConfigError: If the file cannot be read at all, or PyYAML is not installed.
@@ -95,12 +96,13 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> CamerasFile
     return CamerasFile(path, None if errors else settings, errors, warnings)
 
 
-def load(path: Path, environment: Mapping[str, str] = os.environ) -> WatchFile:
+def load(path: Path, environment: Mapping[str, str] | None = os.environ) -> WatchFile:
     """The content of a cameras file; warnings, and errors if there are several, are logged.
 
     Args:
         path: The file.
-        environment: Has the values of variables.
+        environment: Has the values of variables; None for a reader who connects to nothing, and
+            may not be the user who has the passwords.
 
     Raises:
         ConfigError: If it cannot be read, or has errors.

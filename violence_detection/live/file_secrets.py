@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"\$?\$\{([^}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
 _MAX_BYTES = 65536
+_UNKNOWN = "0"  # may be a password, a port, and a whole source
 # Of the characters that end a user's name or a password in a URL.
 _NOT_IN_USER = re.compile(r"[\s/@:?#\[\]]|[^\x21-\x7e]")
 _KEY_IN_QUERY = re.compile(
@@ -33,12 +34,17 @@ class FileSecrets:
     """
 
     def __init__(
-        self, file: str, environment: Mapping[str, str], nodes: NodeReader, *, is_private: bool
+        self,
+        file: str,
+        environment: Mapping[str, str] | None,
+        nodes: NodeReader,
+        *,
+        is_private: bool,
     ) -> None:
         """
         Args:
             file: The file's name, for messages.
-            environment: Has the values of variables.
+            environment: Has the values of variables; None if nothing needs them.
             nodes: Gets warnings.
             is_private: Only its owner can read the file: a password may stand in it.
         """
@@ -95,6 +101,8 @@ class FileSecrets:
                 "A variable must be letters, digits and `_` in ${…}; `$${` is a plain `${`. "
                 f"Received: ${{{name[:60]}}}"
             )
+        if self._environment is None:
+            return _UNKNOWN
         value = self._environment.get(name)
         folder = self._environment.get("CREDENTIALS_DIRECTORY")
         if value is None and folder:

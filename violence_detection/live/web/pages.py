@@ -17,7 +17,6 @@ from violence_detection.live import event_list
 from violence_detection.live.accounts import SESSION_LONGEST_S, LoginError, User
 from violence_detection.live.event_list import EventFilter
 from violence_detection.live.event_records import StoredClip
-from violence_detection.live.watch_status import CameraStatus
 from violence_detection.live.web.api import (
     Page,
     Viewer,
@@ -324,13 +323,6 @@ def score_points(scores: Sequence[float | None]) -> str:
             points.append(f"{'L' if is_drawing else 'M'}{place * step:.1f} {100 - 100 * score:.1f}")
         is_drawing = score is not None
     return "".join(points)
-
-
-def picture_age_s(camera: CameraStatus, now_ms: int) -> float | None:
-    """Seconds since the last frame; None before the first."""
-    return (
-        None if camera.last_frame_ms is None else max(0.0, (now_ms - camera.last_frame_ms) / 1000)
-    )
 
 
 def local_time(at_ms: int, zone: ZoneInfo) -> str:
