@@ -8,11 +8,12 @@ import pytest
 from support.watch_files import write_cameras_file
 from support.watch_processes import READY, PlayedWatch, Times
 
-from violence_detection.errors import RunError
+from violence_detection.errors import ConfigError, RunError
 from violence_detection.live.clip_messages import ClipEnd, ClipOrder
 from violence_detection.live.event_records import StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.process_messages import JudgeFailed, StrideOrder
+from violence_detection.live.spot_checks import QuietWindow, SpotChecks
 from violence_detection.live.supervisor import SOCKET, STORE
 from violence_detection.live.supervisor_requests import RequestClient
 
@@ -120,6 +121,49 @@ def test_a_camera_without_clips_gets_no_orders(short_tmp):
     with PlayedWatch(write_cameras_file(short_tmp, text)).running() as watch:
         watch.judge_windows("door", 0.99, *[0.1] * 6)
         assert watch.told("event") and watch.captures("door")[-1].sent == []
+
+
+@pytest.mark.parametrize(("ago_s", "is_kept"), [(5, True), (25, False), (-2, False)])
+def test_what_a_person_missed_is_an_event_with_a_clip_if_video_of_it_is_kept(watch, ago_s, is_kept):
+    watch.say_status("door", ring_s=20.0)
+    watch.advance(1.0)
+    now_s, now_ms = watch.times.monotonic_s, 1000 * watch.times.utc_s
+    client = RequestClient(watch.file.data / SOCKET)
+    if not is_kept:
+        with pytest.raises(ConfigError, match="in the last 20 s"):
+            client.report_missed("door", round(now_ms - 1000 * ago_s), "ann")
+        return
+    event_id = client.report_missed("door", round(now_ms - 1000 * ago_s), "ann")
+    watch.handle()
+    order, end = watch.captures("door")[-1].sent
+    assert (order.event, end.event) == (event_id, event_id)
+    # A window is 2 s long; clips begin 10 s before an event and end 10 s after it.
+    assert order.from_s == pytest.approx(now_s - ago_s - 12, abs=0.01)
+    assert end.to_s == pytest.approx(now_s - ago_s + 12, abs=0.01)
+    with store_of(watch) as store:
+        (event,) = store.events()
+    assert (event.kind, event.priority, event.acknowledged_by) == ("reported", "high", "ann")
+    assert (event.start_ms, event.end_ms) == (now_ms - 7000, now_ms - 3000)
+    assert messages(watch) == [], "nobody is told"
+
+
+def test_a_spot_check_is_an_event_with_a_clip_of_which_nobody_is_told(short_tmp):
+    text = FILE + "spot_checks_per_camera_day: 1\n"
+    drawn = SpotChecks("door", 1)
+    drawn.add(QuietWindow(0.0, 2.0, 20_833 * 86_400_000, 0.0), has_event=False)
+    times = Times(utc_s=drawn.next_ms / 1000 - 3)
+    with PlayedWatch(write_cameras_file(short_tmp, text), times).running() as watch:
+        watch.judge.say(READY)
+        watch.judge_windows("door", *[0.125] * 20)
+        order, end = watch.captures("door")[-1].sent
+        with store_of(watch) as store:
+            (event,) = store.events()
+            assert len(list(store.windows(event.id))) == 1
+        assert messages(watch) == [] and watch.told("event") == []
+    assert (event.kind, event.priority, event.state) == ("spot_check", "low", "ended")
+    assert (event.peak, event.end_ms - event.start_ms) == (0.125, 2000)
+    assert 0 <= event.end_ms - drawn.next_ms <= 1000
+    assert order.event == end.event == event.id and end.to_s - order.from_s == 22.0
 
 
 # -- cameras

@@ -520,6 +520,13 @@ class WatchFile(Config):
     )
     web: WebSettings = field(default_factory=WebSettings)
     retention: RetentionConfig = field(default_factory=RetentionConfig)
+    spot_checks_per_camera_day: int = option(
+        3,
+        "Windows without an event that a person is asked about, each day and camera.",
+        group="Output",
+        low=0,
+        high=24,
+    )
     camera_down_s: float = option(
         60.0,
         "Seconds without frames after which sinks are told that a camera is down.",

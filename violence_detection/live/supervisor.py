@@ -24,7 +24,7 @@ from violence_detection.live.camera_states import UP, CameraStates
 from violence_detection.live.capture_messages import CameraPicture, CaptureStatus, StateChange
 from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
 from violence_detection.live.config import WatchFile
-from violence_detection.live.event_records import Gap, Snooze
+from violence_detection.live.event_records import Gap, Snooze, StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.kept_worker import StartWorker
@@ -43,6 +43,7 @@ from violence_detection.live.watch_notices import (
     Started,
 )
 from violence_detection.live.watch_sinks import WatchSinks
+from violence_detection.live.watch_spot_checks import WatchSpotChecks
 from violence_detection.live.watch_status import WatchStatus
 from violence_detection.live.watch_warnings import WatchWarnings
 from violence_detection.live.watch_web import WatchWeb
@@ -159,12 +160,16 @@ class Supervisor:
                 report=self._report,
                 start_worker=self._start_worker,
             )
+            run_digest = files.sha256_of_file(Run(file.run).model_path)[:16]
+            self._spot_checks = WatchSpotChecks(
+                file, self._store, clock, self._clips, run_digest=run_digest
+            )
             self._cameras = CameraSet(
                 file,
                 store=self._store,
                 clock=clock,
                 states=self._states,
-                run_digest=files.sha256_of_file(Run(file.run).model_path)[:16],
+                run_digest=run_digest,
                 decide=self._decide,
                 report=self._report,
                 record=self._clips.change,
@@ -175,7 +180,10 @@ class Supervisor:
             self._pictures = CameraPictures(
                 lambda camera: tell("picture", camera), now_s=clock.monotonic
             )
-            self._answers = SupervisorAnswers(self._store, self._status(), self._pictures, tell)
+            window_s = Run(file.run).record().window_s
+            self._answers = SupervisorAnswers(
+                self._store, self._status(), self._pictures, window_s, tell
+            )
             opened.enter_context(RequestServer(file.data / SOCKET, self._answers))
             self._web = self._start_web()
             with contextlib.suppress(ValueError):  # not in the main thread
@@ -261,6 +269,7 @@ class Supervisor:
             "reload": self._reload,
             "acknowledge": self._acknowledge,
             "snooze": self._snooze,
+            "keep_clip": self._keep_clip,
             "picture": lambda camera: self._order(camera, PictureOrder(HOLD_S)),
             "message": self._handle_message,
         }[name]
@@ -278,6 +287,7 @@ class Supervisor:
             camera = self._cameras.get(window.camera) if window else None
             if camera:
                 camera.add_window(window)
+                self._spot_checks.add(camera, window)
             return
         if name == _PAGE:
             self._web.handle(process, message)
@@ -360,6 +370,12 @@ class Supervisor:
 
     # -- messages and states
 
+    def _keep_clip(self, event: StoredEvent) -> None:
+        """Orders the clip of an event that a person has reported."""
+        to_monotonic_s = self._clock.monotonic() - self._clock.now_ms() / 1000
+        start_s, end_s = event.start_ms / 1000, event.end_ms / 1000
+        self._clips.keep(event, start_s + to_monotonic_s, end_s + to_monotonic_s)
+
     def _order(self, camera: str, order: ClipOrder | ClipEnd | PictureOrder) -> None:
         """Sends an order to the capture of a camera."""
         if known := self._cameras.get(camera):
@@ -432,6 +448,7 @@ class Supervisor:
         self._warnings.timezone = new.timezone
         self._file = new
         self._clips.apply(new)
+        self._spot_checks.apply(new)
         self._report(Reloaded(now_ms, ok=True, **self._cameras.apply(new)._asdict()))
 
     def _replace_sinks(self, new: WatchFile) -> None:

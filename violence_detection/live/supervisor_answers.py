@@ -26,6 +26,7 @@ class SupervisorAnswers:
         store: EventStore,
         latest: WatchStatus,
         pictures: CameraPictures,
+        window_s: float,
         tell: Callable[[str, Any], None],
     ) -> None:
         """
@@ -33,10 +34,13 @@ class SupervisorAnswers:
             store: The event store.
             latest: The first state.
             pictures: Has the newest pictures.
+            window_s: Seconds of a window: an event that a person reports begins so long before
+                the moment and ends so long after it.
             tell: Takes the name of a request that concerns the supervisor's own thread, and what
                 it is about.
         """
         self._store, self.latest, self._pictures, self._tell = store, latest, pictures, tell
+        self._window_ms = round(1000 * window_s)
 
     def status(self) -> WatchStatus:
         return self.latest
@@ -85,17 +89,26 @@ class SupervisorAnswers:
 
     def report_missed(self, camera: str, at_ms: int, by: str) -> str:
         self._check_camera(camera)
+        kept_s = next(known.kept_s for known in self.latest.cameras if known.name == camera)
+        now_ms = self._store.now_ms()
+        if not now_ms - 1000 * kept_s <= at_ms <= now_ms:
+            raise ConfigError(
+                f"What was missed must lie in the last {kept_s:.0f} s, of which video is kept. "
+                f"Received: {(now_ms - at_ms) / 1000:.0f} s ago"
+            )
         event = StoredEvent(
             id=self._store.new_id(),
             camera=camera,
-            start_ms=at_ms,
-            end_ms=at_ms,
+            start_ms=at_ms - self._window_ms,
+            end_ms=at_ms + self._window_ms,
             kind="reported",
+            priority="high",  # no full disk deletes what a person has seen
             state="ended",
             acknowledged_by=_text(by),
-            acknowledged_ms=self._store.now_ms(),
+            acknowledged_ms=now_ms,
         )
         self._store.record_start(event)
+        self._tell("keep_clip", event)
         return event.id
 
     def _check_camera(self, camera: str) -> None:

@@ -88,6 +88,16 @@ class WatchClips:
             if row := self._store.clip(event.id):
                 self._writing[row.path] = event.camera
 
+    def keep(self, event: StoredEvent, start_s: float, end_s: float) -> None:
+        """Orders the clip of an event of the past, as far as its packets are kept.
+
+        Args:
+            event: As it is stored.
+            start_s, end_s: Monotonic times of the event.
+        """
+        self.change("start", event, start_s)
+        self.change("end", event, end_s)
+
     def written(self, camera: str, message: ClipWritten) -> None:
         """Stores what a capture reports."""
         if self._writing.get(message.path) == camera:

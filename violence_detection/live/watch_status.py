@@ -19,6 +19,7 @@ class CameraStatus:
         scores: End time in ms and probability of the windows of the last minute, oldest first.
         last_frame_ms: The time of the last frame, or None before the first.
         lag_s: Seconds behind the camera.
+        kept_s: The last seconds of video that are kept for clips.
         stride_s: Seconds from one window to the next, as it is now.
         unjudged_s: Seconds without a judgement since midnight UTC or the start.
         snoozed_until_ms: Until when nothing is sent of it, or None.
@@ -37,6 +38,7 @@ class CameraStatus:
     scores: tuple[tuple[int, float], ...] = ()
     last_frame_ms: int | None = None
     lag_s: float = 0.0
+    kept_s: float = 0.0
     stride_s: float = 0.0
     unjudged_s: float = 0.0
     snoozed_until_ms: int | None = None

@@ -72,6 +72,11 @@ class WatchedCamera:
         """Count of events."""
         return self._ended_events + self.alerts.started
 
+    @property
+    def clock_offset_s(self) -> float:
+        """Seconds to add to times of windows for monotonic ones."""
+        return self._status.clock_offset_s if self._status else 0.0
+
     def change(self, camera: Camera, alerts: CameraAlerts) -> None:
         """Takes over settings that its capture does not depend on; an open event ends."""
         self.alerts.finish()
@@ -80,7 +85,7 @@ class WatchedCamera:
 
     def add_window(self, window: JudgedWindow) -> None:
         """Adds the next window of the judge."""
-        offset_s = self._status.clock_offset_s if self._status else 0.0
+        offset_s = self.clock_offset_s
         end_ms = self._clock.ms(window.end_s + offset_s)
         if window.probability is None:
             self.unjudged += 1
@@ -148,6 +153,7 @@ class WatchedCamera:
             scores=tuple(self._scores),
             last_frame_ms=last_frame_ms,
             lag_s=status.lag_s if status else 0.0,
+            kept_s=round(status.ring_s, 1) if status else 0.0,
             stride_s=self._stride_s,
             unjudged_s=round(self._unjudged_s, 1),
             snoozed_until_ms=snoozed_until_ms,
