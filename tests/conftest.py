@@ -41,11 +41,12 @@ def dataset_dir(tmp_path: Path) -> Path:
 
 # Files by how long they take, the longest first.
 LONG = (
-    "experiments/test_demo conformance/test_backbones training/test_equal_devices "
-    "experiments/test_cross_validate training/test_run_setup export/test_export_docs "
-    "experiments/test_tune features/test_extraction_job export/test_export commands/test_cli "
-    "features/test_ray_executor training/test_several_machines training/test_step "
-    "training/test_multi_seed"
+    "experiments/test_demo conformance/test_backbones experiments/test_cross_validate "
+    "training/test_equal_devices training/test_run_setup training/test_several_machines "
+    "export/test_export_docs experiments/test_tune features/test_extraction_job "
+    "export/test_export commands/test_cli training/test_multi_seed features/test_ray_executor "
+    "training/test_tensorboard_events training/test_calibration_folds training/test_step_builder "
+    "training/test_step"
 ).split()
 
 
