@@ -13,7 +13,7 @@ import numpy as np
 from violence_detection.evaluation.false_alarms import poisson_interval
 from violence_detection.inference.alert_policy import AlertSettings
 from violence_detection.inference.prediction_records import Window
-from violence_detection.live.threshold_calibration import (
+from violence_detection.live.replaying.threshold_calibration import (
     calibrate,
     false_alarms,
     with_threshold,

@@ -39,7 +39,7 @@ FAULT_AT_S = 3.0
 WINDOWS = {"stream": "motion(focus=true)", "size": 224, "frames": 20, "window_s": 2.0}
 _READER = """
 import sys, time, resource
-from violence_detection.live.packet_ring import PacketRing
+from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.video.live_source import open_live
 ring, end_s = PacketRing(keep_s=10, max_bytes=16 * 2**20), time.monotonic() + float(sys.argv[2])
 with open_live(sys.argv[1]) as source:

@@ -24,10 +24,10 @@ import av
 import machine
 from support.rtsp_server import RtspServer, TestCamera
 
-from violence_detection.live import clips
-from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
-from violence_detection.live.clip_recorder import ClipRecorder
-from violence_detection.live.packet_ring import PacketRing
+from violence_detection.live.capturing.clip_recorder import ClipRecorder
+from violence_detection.live.capturing.packet_ring import PacketRing
+from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
+from violence_detection.live.recording import clips
 from violence_detection.video.live_source import LiveError, open_live
 
 PRE_S, POST_S = 5.0, 3.0

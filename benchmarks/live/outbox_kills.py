@@ -22,11 +22,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from violence_detection.live.event_records import Addressed, StoredEvent
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.messages import Message
 from violence_detection.live.notifiers import webhook
-from violence_detection.live.outbox_sender import OutboxSink, Sender
+from violence_detection.live.notifying.outbox_sender import OutboxSink, Sender
+from violence_detection.live.storage.event_records import Addressed, StoredEvent
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.storage.messages import Message
 
 SPEED = 60.0  # of the clock while the sink is away
 ANSWERS = (200, 200, 200, 503, 0)  # 0: the connection ends without an answer

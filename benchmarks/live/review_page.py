@@ -19,7 +19,7 @@ from pathlib import Path
 import machine
 from support.watch_page import draw_event, draw_watch
 
-from violence_detection.live.web.config import WebSettings
+from violence_detection.live.access.config import WebSettings
 from violence_detection.live.web.server import make_server
 
 ADDRESS = "http://127.0.0.1:8475"

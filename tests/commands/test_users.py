@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from support.watch_files import write_cameras_file
 
 from violence_detection import cli
-from violence_detection.live import accounts
-from violence_detection.live.accounts import Accounts
+from violence_detection.live.access import accounts
+from violence_detection.live.access.accounts import Accounts
 
 CAMERAS = """
 defaults: {alert: {threshold: run}}

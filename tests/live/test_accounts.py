@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.live import accounts
-from violence_detection.live.accounts import Accounts, LoginError, User
+from violence_detection.live.access import accounts
+from violence_detection.live.access.accounts import Accounts, LoginError, User
 
 PASSWORD = "correct horse"
 ADDRESS = "127.0.0.1"

@@ -9,10 +9,10 @@ from support.rtsp_server import RtspServer, TestCamera
 from support.watch_files import write_cameras_file
 
 from violence_detection.errors import WeightsError
-from violence_detection.live import cameras_file
-from violence_detection.live.camera_check import check_cameras
-from violence_detection.live.camera_probe import CameraProbe, probe_camera
-from violence_detection.live.engine_benchmark import EngineSpeed
+from violence_detection.live.checking.camera_check import check_cameras
+from violence_detection.live.checking.camera_probe import CameraProbe, probe_camera
+from violence_detection.live.configuration import cameras_file
+from violence_detection.live.judging.engine_benchmark import EngineSpeed
 
 WELL = CameraProbe(
     opened=True,

@@ -9,8 +9,9 @@ import pytest
 from support.watch_files import write_cameras_file
 
 from violence_detection.errors import ConfigError
-from violence_detection.live import cameras_file, config
-from violence_detection.live.config import (
+from violence_detection.live.access.config import WebSettings
+from violence_detection.live.configuration import cameras_file, config
+from violence_detection.live.configuration.config import (
     CameraAlert,
     CameraSettings,
     ClipSettings,
@@ -27,7 +28,6 @@ from violence_detection.live.config import (
     WatchFile,
     settings_json,
 )
-from violence_detection.live.web.config import WebSettings
 
 SECTIONS = (
     CameraAlert,

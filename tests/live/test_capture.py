@@ -11,7 +11,7 @@ from support.rtsp_server import Fault, RtspServer, TestCamera
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import parse_source
 from violence_detection.inference.window_reader import WindowSource
-from violence_detection.live.capture_messages import StreamOpened
+from violence_detection.live.processes.capture_messages import StreamOpened
 from violence_detection.video.clip_reader import ClipReader
 
 pytestmark = pytest.mark.slow  # a process takes a second to start
@@ -156,7 +156,7 @@ def test_windows_with_too_few_frames_are_not_judged(tmp_path):
 
 
 def test_the_stride_is_that_of_the_last_order(clip, tmp_path):
-    from violence_detection.live.process_messages import StrideOrder
+    from violence_detection.live.processes.process_messages import StrideOrder
 
     with (
         RtspServer({"door": TestCamera([clip], speed=4)}) as server,

@@ -8,16 +8,22 @@ import numpy as np
 import pytest
 from support.capture_worker import Judge
 
-from violence_detection.live import host_turn
-from violence_detection.live.backoff import Backoff
-from violence_detection.live.chunk_sender import ChunkSender
-from violence_detection.live.config import LagSettings
-from violence_detection.live.decoding import Decoding
-from violence_detection.live.host_turn import HostTurn
-from violence_detection.live.packet_queue import Arrived, Closed, Connection, Opened, PacketQueue
-from violence_detection.live.packet_ring import PacketRing
-from violence_detection.live.privacy_masks import PrivacyMasks
-from violence_detection.live.process_messages import CameraChunk, CameraWindow
+from violence_detection.live.capturing import host_turn
+from violence_detection.live.capturing.backoff import Backoff
+from violence_detection.live.capturing.chunk_sender import ChunkSender
+from violence_detection.live.capturing.decoding import Decoding
+from violence_detection.live.capturing.host_turn import HostTurn
+from violence_detection.live.capturing.packet_queue import (
+    Arrived,
+    Closed,
+    Connection,
+    Opened,
+    PacketQueue,
+)
+from violence_detection.live.capturing.packet_ring import PacketRing
+from violence_detection.live.configuration.config import LagSettings
+from violence_detection.live.processes.process_messages import CameraChunk, CameraWindow
+from violence_detection.live.recording.privacy_masks import PrivacyMasks
 from violence_detection.video.live_source import LivePacket, StreamInfo
 
 
@@ -156,7 +162,7 @@ class Source:
 
 
 def test_what_comes_late_is_dropped_up_to_a_key_frame_in_time(monkeypatch):
-    from violence_detection.live import decoding as module
+    from violence_detection.live.capturing import decoding as module
 
     decoder = NoFrames()
     decoder.keeps_references_only = False

@@ -7,8 +7,8 @@ import pytest
 from support.packets import DrawnStream, times_in
 
 from violence_detection.errors import VideoError
-from violence_detection.live.clip_pictures import make_pictures
-from violence_detection.live.clips import ClipWriter
+from violence_detection.live.recording.clip_pictures import make_pictures
+from violence_detection.live.recording.clips import ClipWriter
 
 
 def write(path, drawn):

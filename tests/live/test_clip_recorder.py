@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 from support.packets import FPS, DrawnStream, brightness_in, times_in
 
-from violence_detection.live.clip_messages import ClipEnd, ClipOrder
-from violence_detection.live.clip_recorder import ClipRecorder
-from violence_detection.live.clips import ClipWriter
-from violence_detection.live.packet_ring import PacketRing
+from violence_detection.live.capturing.clip_recorder import ClipRecorder
+from violence_detection.live.capturing.packet_ring import PacketRing
+from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder
+from violence_detection.live.recording.clips import ClipWriter
 from violence_detection.video.live_source import StreamInfo
 
 

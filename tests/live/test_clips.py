@@ -9,8 +9,8 @@ import pytest
 from support.packets import FPS, DrawnStream, brightness_in, times_in
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.live import clips
-from violence_detection.live.clips import ClipWriter
+from violence_detection.live.recording import clips
+from violence_detection.live.recording.clips import ClipWriter
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_part_without_a_packet_is_deleted(tmp_path, content):
 _WRITER = """
 import os, pickle, sys
 from pathlib import Path
-from violence_detection.live.clips import ClipWriter
+from violence_detection.live.recording.clips import ClipWriter
 header, time_base, packets = pickle.load(sys.stdin.buffer)
 writer = ClipWriter(Path(sys.argv[1]), header, time_base)
 for packet in packets[:25]:

@@ -8,9 +8,9 @@ import threading
 import pytest
 from support.packets import FPS, DrawnStream
 
-from violence_detection.live.clip_pictures import make_pictures
-from violence_detection.live.clips import ClipWriter
-from violence_detection.live.masked_clips import MaskedClipWriter
+from violence_detection.live.recording.clip_pictures import make_pictures
+from violence_detection.live.recording.clips import ClipWriter
+from violence_detection.live.recording.masked_clips import MaskedClipWriter
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = (

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from violence_detection.datasets.synthetic_footage import Footage
-from violence_detection.live.demo_score import FightLog, FoundEvent, ShownFight, score
+from violence_detection.live.demonstration.demo_score import FightLog, FoundEvent, ShownFight, score
 
 
 def test_fights_are_noted_in_every_round_of_the_footage():

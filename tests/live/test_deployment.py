@@ -13,8 +13,9 @@ import yaml
 from support.commands import all_commands
 from support.watch_files import write_cameras_file
 
-from violence_detection.live import cameras_file, service_manager
-from violence_detection.live.deployment import systemd_unit
+from violence_detection.live.checking.deployment import systemd_unit
+from violence_detection.live.configuration import cameras_file
+from violence_detection.live.processes import service_manager
 
 ROOT = Path(__file__).parents[2]
 FILE = """

@@ -2,10 +2,10 @@
 
 import pytest
 
-from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
-from violence_detection.live.event_clips import ClipMargins, EventClips
-from violence_detection.live.event_records import StoredEvent
-from violence_detection.live.event_store import EventStore
+from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
+from violence_detection.live.storage.event_records import StoredEvent
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.watching.event_clips import ClipMargins, EventClips
 
 NOW_MS = 1_792_888_200_000
 MARGINS = ClipMargins(pre_s=10.0, post_s=5.0)

@@ -3,9 +3,9 @@
 import pytest
 from support.watch_page import draw_event
 
-from violence_detection.live import event_list
-from violence_detection.live.event_list import EventFilter, list_events, next_to_review
-from violence_detection.live.event_store import EventStore
+from violence_detection.live.storage import event_list
+from violence_detection.live.storage.event_list import EventFilter, list_events, next_to_review
+from violence_detection.live.storage.event_store import EventStore
 
 
 @pytest.fixture

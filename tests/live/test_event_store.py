@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
-from violence_detection.live import event_backups, event_store_schema, ulids
-from violence_detection.live.event_records import (
+from violence_detection.live.storage import event_backups, event_store_schema, ulids
+from violence_detection.live.storage.event_records import (
     Addressed,
     EventWindow,
     Gap,
@@ -21,8 +21,8 @@ from violence_detection.live.event_records import (
     StoredClip,
     StoredEvent,
 )
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.messages import Message
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.storage.messages import Message
 
 DAY_MS = 24 * 3_600_000
 NOON_MS = 1_796_040_000_000
@@ -224,9 +224,9 @@ def test_a_backup_is_made_once_a_day_and_seven_are_kept(store, clock):
 _WRITER = """
 import os, sys
 from pathlib import Path
-from violence_detection.live.event_records import Addressed, StoredEvent
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.messages import Message
+from violence_detection.live.storage.event_records import Addressed, StoredEvent
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.storage.messages import Message
 with EventStore.open(Path(sys.argv[1]), ballast_bytes=0) as store:
     while True:
         event = StoredEvent(store.new_id(), "door", store.now_ms())

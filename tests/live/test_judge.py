@@ -11,8 +11,8 @@ from support.training import train_on_videos
 from support.videos import draw_two_classes, draw_video
 
 from violence_detection.errors import RunError
-from violence_detection.live import chunk_socket
-from violence_detection.live.process_messages import (
+from violence_detection.live.processes import chunk_socket
+from violence_detection.live.processes.process_messages import (
     CameraChunk,
     CameraWindow,
     JudgedWindow,
@@ -20,7 +20,7 @@ from violence_detection.live.process_messages import (
     JudgeLoad,
     JudgeReady,
 )
-from violence_detection.live.worker_process import JudgeStart, WorkerKind, WorkerProcess
+from violence_detection.live.processes.worker_process import JudgeStart, WorkerKind, WorkerProcess
 
 start_tensorflow()
 MESSAGES = (JudgedWindow, JudgeReady, JudgeLoad, JudgeFailed)
@@ -80,8 +80,8 @@ def predicted(run, video) -> list[tuple[float, float]]:
 
 @pytest.mark.slow
 def test_a_window_has_the_probability_of_predict_whatever_it_is_judged_with(run, long_video):
-    from violence_detection.live.judge import Judge, WindowScorer
-    from violence_detection.live.window_queue import WindowQueue
+    from violence_detection.live.judging.judge import Judge, WindowScorer
+    from violence_detection.live.judging.window_queue import WindowQueue
     from violence_detection.models.run import Run
 
     scorer = WindowScorer(Run(run))
@@ -107,7 +107,7 @@ def test_a_window_has_the_probability_of_predict_whatever_it_is_judged_with(run,
 
 @pytest.mark.slow
 def test_a_run_that_does_not_repeat_its_answer_is_refused(run):
-    from violence_detection.live.judge import WindowScorer
+    from violence_detection.live.judging.judge import WindowScorer
     from violence_detection.models.run import Run
 
     scorer = WindowScorer(Run(run))
@@ -122,7 +122,9 @@ class JudgeProcess:
 
     def __init__(self, start: JudgeStart) -> None:
         self._heard: queue.SimpleQueue = queue.SimpleQueue()
-        kind = WorkerKind("The judge", "violence_detection.live.judge", MESSAGES, threads=None)
+        kind = WorkerKind(
+            "The judge", "violence_detection.live.judging.judge", MESSAGES, threads=None
+        )
         self.process = WorkerProcess(kind, start, lambda _, message: self._heard.put(message))
 
     def next(self, *kinds: type, timeout_s: float = 60.0):

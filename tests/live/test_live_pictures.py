@@ -10,11 +10,11 @@ from support.capture_worker import SIZE, RunningCapture
 from support.encoding import encode
 from support.rtsp_server import RtspServer, TestCamera
 
-from violence_detection.live.camera_pictures import CameraPictures
-from violence_detection.live.capture_messages import CameraPicture
-from violence_detection.live.picture_maker import PictureMaker
-from violence_detection.live.privacy_masks import MaskedFrame, PrivacyMasks
-from violence_detection.live.process_messages import PictureOrder
+from violence_detection.live.capturing.picture_maker import PictureMaker
+from violence_detection.live.processes.capture_messages import CameraPicture
+from violence_detection.live.processes.process_messages import PictureOrder
+from violence_detection.live.recording.privacy_masks import MaskedFrame, PrivacyMasks
+from violence_detection.live.watching.camera_pictures import CameraPictures
 
 LEFT_HALF = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from support.packets import FPS, DrawnStream, times_in
 
-from violence_detection.live import clips
-from violence_detection.live.masked_clips import MaskedClipWriter, planes_mask
+from violence_detection.live.recording import clips
+from violence_detection.live.recording.masked_clips import MaskedClipWriter, planes_mask
 
 LEFT_HALF = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]
 

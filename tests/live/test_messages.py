@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from violence_detection.live import messages
-from violence_detection.live.messages import Message
+from violence_detection.live.storage import messages
+from violence_detection.live.storage.messages import Message
 
 # 2026-10-25 02:30 in Berlin, the first of two: 00:30 UTC.
 DOUBLED_HOUR_MS = 1_792_888_200_000

@@ -11,9 +11,9 @@ import pytest
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.live.delivery import CameraState, ShownCamera
-from violence_detection.live.messages import Message
 from violence_detection.live.notifiers.mqtt import Mqtt
+from violence_detection.live.notifying.delivery import CameraState, ShownCamera
+from violence_detection.live.storage.messages import Message
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
 CAMERAS = (ShownCamera("door", "Front door", "shop-1"), ShownCamera("gym", "Gym"))

@@ -5,13 +5,13 @@ import threading
 
 import pytest
 
-from violence_detection.live import messages
-from violence_detection.live.delivery import DELIVERED, Delivery
-from violence_detection.live.event_records import Addressed, StoredEvent
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.messages import Message
-from violence_detection.live.outbox import Outbox, addressed
-from violence_detection.live.outbox_sender import DELAYS_S, OutboxSink, Sender
+from violence_detection.live.notifying.delivery import DELIVERED, Delivery
+from violence_detection.live.notifying.outbox import Outbox, addressed
+from violence_detection.live.notifying.outbox_sender import DELAYS_S, OutboxSink, Sender
+from violence_detection.live.storage import messages
+from violence_detection.live.storage.event_records import Addressed, StoredEvent
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.storage.messages import Message
 
 NOON_MS = 1_796_040_000_000
 DAY_S = 24 * 3600

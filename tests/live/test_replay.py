@@ -6,10 +6,10 @@ import pytest
 from support.watch_files import write_cameras_file
 from support.watch_processes import PlayedWatch, Times
 
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.replay import judged_stretches, replay_camera
-from violence_detection.live.supervisor import STORE
-from violence_detection.live.watched_camera import settings_digest
+from violence_detection.live.replaying.replay import judged_stretches, replay_camera
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.supervision.supervisor import STORE
+from violence_detection.live.watching.watched_camera import settings_digest
 
 CAMERAS = """
 defaults:

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.live import retention
-from violence_detection.live.event_records import StoredClip, StoredEvent
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.retention import (
+from violence_detection.live.recording import retention
+from violence_detection.live.recording.retention import (
     KeptClip,
     Retention,
     RetentionSettings,
     plan_deletions,
 )
+from violence_detection.live.storage.event_records import StoredClip, StoredEvent
+from violence_detection.live.storage.event_store import EventStore
 
 NOW_MS = 1_796_040_000_000
 DAY_MS = 24 * 3_600_000

@@ -8,11 +8,11 @@ from click.testing import CliRunner
 from support.watch_files import write_cameras_file
 
 from violence_detection import cli
-from violence_detection.live import cameras_file
-from violence_detection.live.event_records import JudgedStretch, Minute, StoredEvent
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.kept_calibrations import run_digest
-from violence_detection.live.supervisor import STORE
+from violence_detection.live.configuration import cameras_file
+from violence_detection.live.configuration.kept_calibrations import run_digest
+from violence_detection.live.storage.event_records import JudgedStretch, Minute, StoredEvent
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.supervision.supervisor import STORE
 
 CAMERAS = """
 defaults: {alert: {false_alarms_per_hour: 0.5, confirm: {windows: 2, of: 3}}}

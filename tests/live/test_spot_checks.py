@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from violence_detection.live.spot_checks import QuietWindow, SpotChecks
+from violence_detection.live.watching.spot_checks import QuietWindow, SpotChecks
 
 DAY_MS = 86_400_000
 

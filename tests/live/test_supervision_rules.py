@@ -2,9 +2,9 @@
 
 import pytest
 
-from violence_detection.live.joined_clock import JoinedClock
-from violence_detection.live.restart_rule import RestartRule
-from violence_detection.live.stride_control import StrideControl
+from violence_detection.live.processes.joined_clock import JoinedClock
+from violence_detection.live.processes.restart_rule import RestartRule
+from violence_detection.live.supervision.stride_control import StrideControl
 
 
 class Times:

@@ -9,13 +9,13 @@ from support.watch_files import write_cameras_file
 from support.watch_processes import READY, PlayedWatch, Times
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.live.clip_messages import ClipEnd, ClipOrder
-from violence_detection.live.event_records import StoredEvent
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.process_messages import JudgeFailed, StrideOrder
-from violence_detection.live.spot_checks import QuietWindow, SpotChecks
-from violence_detection.live.supervisor import SOCKET, STORE
-from violence_detection.live.supervisor_requests import RequestClient
+from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder
+from violence_detection.live.processes.process_messages import JudgeFailed, StrideOrder
+from violence_detection.live.processes.supervisor_requests import RequestClient
+from violence_detection.live.storage.event_records import StoredEvent
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.supervision.supervisor import SOCKET, STORE
+from violence_detection.live.watching.spot_checks import QuietWindow, SpotChecks
 
 # Nobody listens there: what is sent stays in the outbox.
 FILE = """
@@ -414,7 +414,9 @@ def test_an_event_that_a_kill_has_left_open_is_ended(path):
 
 def test_the_supervisor_needs_neither_tensorflow_nor_opencv_nor_pyav():
     program = (
-        "import sys, violence_detection.live.supervisor, violence_detection.live.cameras_file\n"
+        "import sys\n"
+        "import violence_detection.live.configuration.cameras_file\n"
+        "import violence_detection.live.supervision.supervisor\n"
         "print({'tensorflow', 'keras', 'cv2', 'av', 'numpy'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.live.supervisor_requests import RequestClient, RequestServer
-from violence_detection.live.watch_status import CameraStatus, SinkStatus, WatchStatus
+from violence_detection.live.processes.supervisor_requests import RequestClient, RequestServer
+from violence_detection.live.processes.watch_status import CameraStatus, SinkStatus, WatchStatus
 
 STATUS = WatchStatus(
     1,

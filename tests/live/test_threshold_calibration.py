@@ -6,7 +6,7 @@ import pytest
 from violence_detection.errors import EvidenceError
 from violence_detection.inference.alert_policy import AlertSettings
 from violence_detection.inference.prediction_records import Window
-from violence_detection.live.threshold_calibration import (
+from violence_detection.live.replaying.threshold_calibration import (
     calibrate,
     false_alarms,
     with_threshold,

@@ -7,8 +7,8 @@ from support.videos import draw_two_classes
 from support.watch_page import DrawnSupervisor, draw_event
 
 from violence_detection.errors import DatasetError
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.verdict_labels import (
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.web.verdict_labels import (
     RunLabeller,
     VerdictLabels,
     recording_of,

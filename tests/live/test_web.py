@@ -10,13 +10,12 @@ from fastapi.testclient import TestClient
 from support.watch_page import draw_event, draw_watch
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.live import accounts
-from violence_detection.live.accounts import Accounts
-from violence_detection.live.verdict_labels import Labeller
-from violence_detection.live.web import listening
+from violence_detection.live.access import accounts, listening
+from violence_detection.live.access.accounts import Accounts
+from violence_detection.live.access.config import WebSettings
 from violence_detection.live.web.app import create_app
-from violence_detection.live.web.config import WebSettings
 from violence_detection.live.web.pages import day_span_ms, safe_path, score_points
+from violence_detection.live.web.verdict_labels import Labeller
 
 PASSWORD = "correct horse"
 WRITE = {"X-Violence-Detection": "1", "Sec-Fetch-Site": "same-origin"}

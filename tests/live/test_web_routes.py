@@ -17,14 +17,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.watch_page import draw_event, draw_watch
 
-from violence_detection.live import accounts
-from violence_detection.live.accounts import LoginError
-from violence_detection.live.verdict_labels import Labeller
+from violence_detection.live.access import accounts
+from violence_detection.live.access.accounts import LoginError
+from violence_detection.live.access.config import WebSettings
 from violence_detection.live.web import api, pages
 from violence_detection.live.web.app import create_app
-from violence_detection.live.web.config import WebSettings
 from violence_detection.live.web.server import make_server
 from violence_detection.live.web.slow_clients import BoundedProtocol
+from violence_detection.live.web.verdict_labels import Labeller
 
 PASSWORD = "correct horse"
 WRITE = {"X-Violence-Detection": "1", "Sec-Fetch-Site": "same-origin"}

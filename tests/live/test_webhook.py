@@ -16,8 +16,8 @@ import pytest
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.live.messages import Message
 from violence_detection.live.notifiers import webhook
+from violence_detection.live.storage.messages import Message
 
 MESSAGE = Message(
     "01M8NP73E5PGM1E8AGEYEK68FS-start",

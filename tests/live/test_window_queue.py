@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from violence_detection.errors import VideoError
-from violence_detection.live.judge import Judge
-from violence_detection.live.process_messages import (
+from violence_detection.live.judging.judge import Judge
+from violence_detection.live.judging.window_queue import WindowQueue
+from violence_detection.live.processes.process_messages import (
     CameraChunk,
     CameraWindow,
     JudgedWindow,
     JudgeLoad,
 )
-from violence_detection.live.window_queue import WindowQueue
 
 SIDE, COUNT = 2, 2
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from violence_detection.errors import VideoError
-from violence_detection.live.worker_process import (
+from violence_detection.live.processes.worker_process import (
     WorkerChannel,
     WorkerKind,
     WorkerProcess,

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection.live import chunk_socket
-from violence_detection.live.capture_messages import CAPTURE_MESSAGES, CaptureStatus, StateChange
-from violence_detection.live.config import CameraSettings
-from violence_detection.live.process_messages import CameraChunk, CameraWindow
-from violence_detection.live.worker_process import WorkerChannel, WorkerKind, WorkerProcess
+from violence_detection.live.configuration.config import CameraSettings
+from violence_detection.live.processes import chunk_socket
+from violence_detection.live.processes.capture_messages import (
+    CAPTURE_MESSAGES,
+    CaptureStatus,
+    StateChange,
+)
+from violence_detection.live.processes.process_messages import CameraChunk, CameraWindow
+from violence_detection.live.processes.worker_process import (
+    WorkerChannel,
+    WorkerKind,
+    WorkerProcess,
+)
 
 SIZE, FRAMES, WINDOW_S = 32, 4, 1.0
 
@@ -34,10 +42,10 @@ class TestStart:
 
 def main(start: TestStart, channel: WorkerChannel) -> None:
     from violence_detection.inference.sliding_windows import WindowPlan
-    from violence_detection.live.capture import Capture
-    from violence_detection.live.chunk_sender import ChunkSender
-    from violence_detection.live.host_turn import HostTurn
-    from violence_detection.live.window_maker import WindowMaker
+    from violence_detection.live.capturing.capture import Capture
+    from violence_detection.live.capturing.chunk_sender import ChunkSender
+    from violence_detection.live.capturing.host_turn import HostTurn
+    from violence_detection.live.capturing.window_maker import WindowMaker
     from violence_detection.video.stream_set import StreamSet
 
     maker = WindowMaker(

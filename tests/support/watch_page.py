@@ -7,8 +7,9 @@ import av
 import numpy as np
 
 from violence_detection.errors import ConfigError
-from violence_detection.live.accounts import Accounts
-from violence_detection.live.event_records import (
+from violence_detection.live.access.accounts import Accounts
+from violence_detection.live.processes.watch_status import CameraStatus, SinkStatus, WatchStatus
+from violence_detection.live.storage.event_records import (
     EventWindow,
     Gap,
     JudgedStretch,
@@ -16,11 +17,10 @@ from violence_detection.live.event_records import (
     StoredClip,
     StoredEvent,
 )
-from violence_detection.live.event_store import EventStore
-from violence_detection.live.verdict_labels import VerdictLabels
-from violence_detection.live.watch_status import CameraStatus, SinkStatus, WatchStatus
+from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.web.page_state import WatchPage
 from violence_detection.live.web.sign_in import SignIn
+from violence_detection.live.web.verdict_labels import VerdictLabels
 
 THRESHOLD = 0.7
 _FPS = 10

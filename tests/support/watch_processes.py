@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from violence_detection.live import cameras_file
-from violence_detection.live.capture_messages import CaptureStatus, StateChange
-from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
-from violence_detection.live.joined_clock import JoinedClock
-from violence_detection.live.process_messages import JudgedWindow, JudgeLoad, JudgeReady
-from violence_detection.live.supervisor import Supervisor
+from violence_detection.live.configuration import cameras_file
+from violence_detection.live.processes.capture_messages import CaptureStatus, StateChange
+from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
+from violence_detection.live.processes.joined_clock import JoinedClock
+from violence_detection.live.processes.process_messages import JudgedWindow, JudgeLoad, JudgeReady
+from violence_detection.live.supervision.supervisor import Supervisor
 
 READY = JudgeReady("drawn float32", 2.0, ("normal", "violent"), 0.5, 1.0)
 

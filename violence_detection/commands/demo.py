@@ -16,7 +16,7 @@ from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from violence_detection.experiments.demo import DemoResult, DemoStage
-    from violence_detection.live.live_demo import LiveDemo, LiveDemoResult
+    from violence_detection.live.demonstration.live_demo import LiveDemo, LiveDemoResult
 
 _WATCH_S = 60.0
 
@@ -44,7 +44,7 @@ def demo(settings: DemoConfig, flags: CommonFlags) -> None:
 
 def _live_demo(settings: DemoConfig) -> "LiveDemo":
     from violence_detection.commands.watch import lines_of
-    from violence_detection.live.live_demo import LiveDemo
+    from violence_detection.live.demonstration.live_demo import LiveDemo
 
     is_watched = sys.__stdout__ is not None and sys.__stdout__.isatty()
     for_s = settings.for_s
@@ -112,7 +112,7 @@ def result_lines(result: "DemoResult") -> list[str]:
 
 
 def _watched_lines(result: _WatchedDemo) -> list[str]:
-    from violence_detection.live.live_demo import CAVEAT
+    from violence_detection.live.demonstration.live_demo import CAVEAT
 
     live, score = result.live, result.live.score
     delay = "no message about a fight"

@@ -11,11 +11,11 @@ import click
 from violence_detection.commands._exit import Command, CommonFlags, Group, finish
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.errors import ConfigError
-from violence_detection.live.web.config import RoleConfig, TokenConfig
+from violence_detection.live.access.config import RoleConfig, TokenConfig
 from violence_detection.settings import CommandConfig
 
 if TYPE_CHECKING:
-    from violence_detection.live.accounts import Accounts
+    from violence_detection.live.access.accounts import Accounts
 
 _FILE = click.argument("cameras_file", type=PATH, metavar="CAMERAS.yaml")
 _NAME = click.argument("name")
@@ -181,8 +181,8 @@ def remove_token(settings: CommandConfig, flags: CommonFlags, cameras_file: str,
 @contextmanager
 def _accounts(cameras_file: str) -> Iterator["Accounts"]:
     """The accounts of a watch."""
-    from violence_detection.live import cameras_file as reading
-    from violence_detection.live.accounts import Accounts
+    from violence_detection.live.access.accounts import Accounts
+    from violence_detection.live.configuration import cameras_file as reading
 
     read = reading.read(Path(cameras_file), environment=None)
     if read.settings is None:

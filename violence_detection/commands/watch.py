@@ -10,14 +10,14 @@ import click
 from violence_detection.commands._exit import CommonFlags, Group, finish, prints_to_stderr
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.live.config import WatchConfig
+from violence_detection.live.configuration.config import WatchConfig
 from violence_detection.settings import CommandConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.live.camera_check import CameraCheck, WatchCheck
-    from violence_detection.live.watch_notices import Notice
-    from violence_detection.live.watch_status import WatchStatus
+    from violence_detection.live.checking.camera_check import CameraCheck, WatchCheck
+    from violence_detection.live.processes.watch_notices import Notice
+    from violence_detection.live.processes.watch_status import WatchStatus
 
 _DEFAULT = "run"
 
@@ -56,8 +56,8 @@ def run(settings: WatchConfig, shared: CommonFlags, cameras: str) -> None:
     Prints a line for each change of a camera and of an event; with --json each line is a JSON
     object. SIGHUP reads the file again; SIGTERM and Ctrl-C end in order."""
     with prints_to_stderr():
-        from violence_detection.live import cameras_file
-        from violence_detection.live.supervisor import Supervisor
+        from violence_detection.live.configuration import cameras_file
+        from violence_detection.live.supervision.supervisor import Supervisor
 
         file = cameras_file.load(Path(cameras))
     show = _show_json if shared.json else lines_of(file.timezone)
@@ -81,7 +81,8 @@ def check(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     A camera takes up to 15 seconds; up to 8 are opened at a time. Exits with status 3 if it finds
     something wrong."""
     with prints_to_stderr():
-        from violence_detection.live import camera_check, cameras_file
+        from violence_detection.live.checking import camera_check
+        from violence_detection.live.configuration import cameras_file
 
         result = camera_check.check_cameras(cameras_file.load(Path(cameras)))
     finish(result, shared, _check_lines(result), failed=len(result.findings()))
@@ -99,9 +100,9 @@ def status(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     Exits with status 1 if none runs, and with 3 if a camera or a sink is down, the judge is not
     ready, or there is a warning."""
     with prints_to_stderr():
-        from violence_detection.live import cameras_file
-        from violence_detection.live.supervisor import SOCKET
-        from violence_detection.live.supervisor_requests import RequestClient
+        from violence_detection.live.configuration import cameras_file
+        from violence_detection.live.processes.supervisor_requests import RequestClient
+        from violence_detection.live.supervision.supervisor import SOCKET
 
         file = cameras_file.load(Path(cameras), environment=None)
         answer = RequestClient(file.data / SOCKET).status()
@@ -116,7 +117,7 @@ def _count_down(status: "WatchStatus") -> int:
 
 
 def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
-    from violence_detection.live.messages import local_time
+    from violence_detection.live.storage.messages import local_time
 
     lines = [
         f"judge       {status.judge}, run {status.run}, since "
@@ -153,7 +154,7 @@ def systemd(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     The service runs as the owner of the file. Variables of the file are credentials: files of
     their names in /etc/violence-detection."""
     with prints_to_stderr():
-        from violence_detection.live.deployment import systemd_unit
+        from violence_detection.live.checking.deployment import systemd_unit
 
         unit = systemd_unit(Path(cameras))
     finish({"unit": unit}, shared, unit.splitlines())
@@ -200,7 +201,7 @@ def _show_json(notice: "Notice") -> None:
 
 def lines_of(timezone: str, say: Callable[[str], None] = click.echo) -> Callable[["Notice"], None]:
     """A function that prints a notice as a line, with the time of a zone."""
-    from violence_detection.live import messages
+    from violence_detection.live.storage import messages
 
     def show(notice: "Notice") -> None:
         say(f"{messages.local_time(notice.at_ms, timezone)}  {_words(notice)}")
@@ -210,7 +211,7 @@ def lines_of(timezone: str, say: Callable[[str], None] = click.echo) -> Callable
 
 def _words(notice: "Notice") -> str:
     """A notice as people read it."""
-    from violence_detection.live import watch_notices as notices
+    from violence_detection.live.processes import watch_notices as notices
 
     match notice:
         case notices.Started():

@@ -14,12 +14,12 @@ from violence_detection.commands._exit import (
 )
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.commands.watch import watch
-from violence_detection.live.config import CalibrateConfig, ReplayConfig
+from violence_detection.live.configuration.config import CalibrateConfig, ReplayConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.live.replay import CameraReplay
-    from violence_detection.live.score_history import CalibrationResult, ReplayResult
+    from violence_detection.live.replaying.replay import CameraReplay
+    from violence_detection.live.replaying.score_history import CalibrationResult, ReplayResult
 
 _SHOWN = 20
 
@@ -37,14 +37,14 @@ def replay(settings: ReplayConfig, shared: CommonFlags, cameras: str) -> None:
     settings that were in force the events are those that there were, and it says so. Nothing is
     sent and nothing is stored."""
     with prints_to_stderr():
-        from violence_detection.live import score_history
+        from violence_detection.live.replaying import score_history
 
         result = score_history.replay(Path(cameras), settings)
     finish(result, shared, _replay_lines(result))
 
 
 def _replay_lines(result: "ReplayResult") -> list[str]:
-    from violence_detection.live.messages import local_time
+    from violence_detection.live.storage.messages import local_time
 
     span = f"{local_time(result.from_ms, result.timezone)} to " + local_time(
         result.to_ms, result.timezone
@@ -94,7 +94,7 @@ def calibrate(settings: CalibrateConfig, shared: CommonFlags, cameras: str, came
     few hours to show the rate."""
 
     def stage() -> Stage:
-        from violence_detection.live.score_history import CalibrationStage
+        from violence_detection.live.replaying.score_history import CalibrationStage
 
         return CalibrationStage(Path(cameras), camera, settings, force=shared.force)
 

@@ -2,7 +2,7 @@
 
 It has no clock and reads no files, so that a live camera, a replay of stored scores, normal footage
 and `predict` have the same events. `AlertPolicy` says the rule. A rule by the time of day would
-choose the settings, in `live/camera_alerts.py` and its replay.
+choose the settings, in `live/watching/camera_alerts.py` and its replay.
 """
 
 import math

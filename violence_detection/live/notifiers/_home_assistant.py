@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from violence_detection import __version__
-from violence_detection.live.delivery import ShownCamera
+from violence_detection.live.notifying.delivery import ShownCamera
 
 MAX_SNOOZE_MIN = 24 * 60
 _DEFAULT_PREFIX = "violence-detection"

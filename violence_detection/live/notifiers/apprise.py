@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from violence_detection.errors import ConfigError
-from violence_detection.live import messages
-from violence_detection.live.delivery import (
+from violence_detection.live.notifying.delivery import (
     DELIVERED,
     INSTALL,
     CameraState,
     Delivery,
     ShownCamera,
 )
-from violence_detection.live.messages import Message
+from violence_detection.live.storage import messages
+from violence_detection.live.storage.messages import Message
 from violence_detection.registry import Range
 
 

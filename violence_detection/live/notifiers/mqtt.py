@@ -11,16 +11,16 @@ from typing import Annotated, Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from violence_detection.errors import ConfigError
-from violence_detection.live import messages
-from violence_detection.live.delivery import (
+from violence_detection.live.notifiers import _home_assistant
+from violence_detection.live.notifying.delivery import (
     DELIVERED,
     INSTALL,
     CameraState,
     Delivery,
     ShownCamera,
 )
-from violence_detection.live.messages import Message
-from violence_detection.live.notifiers import _home_assistant
+from violence_detection.live.storage import messages
+from violence_detection.live.storage.messages import Message
 from violence_detection.registry import Range
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from violence_detection import __version__
 from violence_detection.errors import ConfigError
-from violence_detection.live import messages
-from violence_detection.live.delivery import DELIVERED, CameraState, Delivery, ShownCamera
-from violence_detection.live.messages import Message
+from violence_detection.live.notifying.delivery import DELIVERED, CameraState, Delivery, ShownCamera
+from violence_detection.live.storage import messages
+from violence_detection.live.storage.messages import Message
 from violence_detection.registry import Range
 
 # The receiver does not take this message; another one it may take.

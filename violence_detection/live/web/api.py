@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from violence_detection.live import event_list
-from violence_detection.live.accounts import User
-from violence_detection.live.event_list import EventFilter, ListedEvent
+from violence_detection.live.access.accounts import User
+from violence_detection.live.storage import event_list
+from violence_detection.live.storage.event_list import EventFilter, ListedEvent
 from violence_detection.live.web.page_state import WatchPage, page_of
 
 router = APIRouter(prefix="/api")

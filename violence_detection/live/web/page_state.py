@@ -7,12 +7,12 @@ from pathlib import Path
 
 from fastapi import Request
 
-from violence_detection.live.accounts import Accounts, User
-from violence_detection.live.event_reader import EventReader
-from violence_detection.live.supervisor_requests import WatchRequests
-from violence_detection.live.verdict_labels import VerdictLabels
-from violence_detection.live.watch_status import WatchStatus
+from violence_detection.live.access.accounts import Accounts, User
+from violence_detection.live.processes.supervisor_requests import WatchRequests
+from violence_detection.live.processes.watch_status import WatchStatus
+from violence_detection.live.storage.event_reader import EventReader
 from violence_detection.live.web.sign_in import SignIn
+from violence_detection.live.web.verdict_labels import VerdictLabels
 
 _STATUS_S = 0.5  # many pages share one answer of the supervisor
 _PICTURE_S = 0.15

@@ -13,10 +13,10 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from violence_detection.errors import RunError
-from violence_detection.live import event_list
-from violence_detection.live.accounts import SESSION_LONGEST_S, LoginError, User
-from violence_detection.live.event_list import EventFilter
-from violence_detection.live.event_records import StoredClip
+from violence_detection.live.access.accounts import SESSION_LONGEST_S, LoginError, User
+from violence_detection.live.storage import event_list
+from violence_detection.live.storage.event_list import EventFilter
+from violence_detection.live.storage.event_records import StoredClip
 from violence_detection.live.web.api import (
     Page,
     Viewer,

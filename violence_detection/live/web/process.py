@@ -5,16 +5,16 @@ import os
 import threading
 import time
 
-from violence_detection.live.accounts import Accounts
-from violence_detection.live.event_reader import EventReader
-from violence_detection.live.supervisor_requests import RequestClient
-from violence_detection.live.verdict_labels import RunLabeller, VerdictLabels
-from violence_detection.live.web.listening import check_listen, is_local
-from violence_detection.live.web.page_start import ACCOUNTS, PageAlive, PageStart
+from violence_detection.live.access.accounts import Accounts
+from violence_detection.live.access.listening import check_listen, is_local
+from violence_detection.live.processes.page_start import ACCOUNTS, PageAlive, PageStart
+from violence_detection.live.processes.supervisor_requests import RequestClient
+from violence_detection.live.processes.worker_process import WorkerChannel
+from violence_detection.live.storage.event_reader import EventReader
 from violence_detection.live.web.page_state import WatchPage
 from violence_detection.live.web.server import make_server
 from violence_detection.live.web.sign_in import SignIn
-from violence_detection.live.worker_process import WorkerChannel
+from violence_detection.live.web.verdict_labels import RunLabeller, VerdictLabels
 
 log = logging.getLogger(__name__)
 

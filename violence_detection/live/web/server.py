@@ -4,8 +4,8 @@ from pathlib import Path
 
 import uvicorn
 
+from violence_detection.live.access.config import WebSettings
 from violence_detection.live.web.app import create_app
-from violence_detection.live.web.config import WebSettings
 from violence_detection.live.web.page_state import WatchPage
 from violence_detection.live.web.slow_clients import BoundedProtocol
 

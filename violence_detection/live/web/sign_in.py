@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
-from violence_detection.live.accounts import Accounts, User
-from violence_detection.live.web.listening import is_loopback
+from violence_detection.live.access.accounts import Accounts, User
+from violence_detection.live.access.listening import is_loopback
 
 COOKIE = "vd_session"
 WRITE_HEADER = "x-violence-detection"

@@ -1,0 +1,1 @@
+"""Access to the review page: its address, users, roles, sessions and tokens."""

@@ -1,0 +1,1 @@
+"""Capture of one camera, in a process of its own: packets, windows, clips and pictures."""

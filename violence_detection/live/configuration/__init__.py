@@ -1,0 +1,1 @@
+"""Reads a cameras file: its records, every error with its place, its passwords."""

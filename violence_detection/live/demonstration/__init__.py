@@ -1,0 +1,1 @@
+"""Demonstration of a watch with drawn cameras."""

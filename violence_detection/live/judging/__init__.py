@@ -1,0 +1,1 @@
+"""Judgement of the windows of all cameras, in a process of its own."""

@@ -1,0 +1,1 @@
+"""Delivery of stored messages to sinks."""

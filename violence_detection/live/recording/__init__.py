@@ -1,0 +1,1 @@
+"""Files of clips: packets, pictures, masks, and their deletion."""

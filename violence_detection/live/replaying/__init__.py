@@ -1,0 +1,1 @@
+"""Replay of kept scores, and thresholds from a camera's own quiet hours."""

@@ -1,0 +1,1 @@
+"""The event store: its records, its one writer, its readers, its copies."""

@@ -1,0 +1,1 @@
+"""The supervisor of a watch, and the parts that are common to all cameras."""

@@ -1,0 +1,57 @@
+"""Upkeep of the event store: daily copies, and a word when its disk is full."""
+
+import logging
+import threading
+
+from violence_detection.errors import ViolenceDetectionError
+from violence_detection.live.processes.joined_clock import JoinedClock
+from violence_detection.live.storage import event_backups
+from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.watching.watch_warnings import WatchWarnings
+
+log = logging.getLogger(__name__)
+
+_DISK_EVERY_S, _COPY_EVERY_S = 60.0, 3600.0
+
+
+def end_open_events(store: EventStore) -> None:
+    """Ends the events that a supervisor that was killed has left open."""
+    for event in store.open_events():
+        windows = store.windows(event.id)
+        store.record_end(event.id, end_ms=windows[-1].end_ms if windows else event.start_ms)
+
+
+class StoreUpkeep:
+    """Looks after the event store of a watch."""
+
+    def __init__(self, store: EventStore, clock: JoinedClock, warnings: WatchWarnings) -> None:
+        self._store, self._clock, self._warnings = store, clock, warnings
+        self._disk_s = self._copy_s = clock.monotonic()
+        self._copying: threading.Thread | None = None
+
+    def tick(self) -> None:
+        """Does what is due; to be called each second."""
+        now_s = self._clock.monotonic()
+        if now_s >= self._disk_s:
+            self._disk_s = now_s + _DISK_EVERY_S
+            self._store.restore_ballast()
+            self._warnings.set(
+                "disk",
+                f"The disk of {self._store.path.parent} is full. Events are still stored and sent.",
+                holds=self._store.is_short_of_disk,
+            )
+        if now_s >= self._copy_s:
+            self._copy_s = now_s + _COPY_EVERY_S
+            self._copying = threading.Thread(target=self._copy, name="backup", daemon=True)
+            self._copying.start()
+
+    def close(self) -> None:
+        """Waits for a copy that is being made."""
+        if self._copying:
+            self._copying.join()
+
+    def _copy(self) -> None:
+        try:
+            event_backups.back_up_if_due(self._store.path, now_ms=self._clock.now_ms())
+        except ViolenceDetectionError as error:
+            log.error(f"The event store was not copied: {error}")
