@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from support.backbones import whole_backbones
 from support.rtsp_server import Fault, RtspServer, TestCamera
 from support.training import train_on_videos
 from support.watch_files import write_cameras_file
@@ -46,8 +47,15 @@ def draw(path: Path, *, seconds: float, fight_from_s: float = 0.0, fight_to_s: f
     return path
 
 
+@pytest.fixture(autouse=True, scope="module")
+def backbones_are_small():
+    """The judge is a process of its own, in which the MobileNets are those of Keras."""
+    with whole_backbones():
+        yield
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
+def run(backbones_are_small, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     for number in range(6):
         draw(folder / "videos" / "calm" / f"{number}.mp4", seconds=1 + number / 10)
@@ -126,6 +134,7 @@ sinks: [{{name: desk, webhook: "{webhook.url}", min_priority: low}}]
         finally:
             process.send_signal(signal.SIGTERM)
             stdout, stderr = process.communicate(timeout=30)
+            print(stdout, stderr)  # shown where it fails
     assert process.returncode == 143, stderr
     assert "geheim" not in stdout + stderr
     notices = [json.loads(line) for line in stdout.splitlines()]
@@ -260,6 +269,7 @@ web: {{listen: "127.0.0.1:0"}}
             clip = get(f"{address}/api/events/{event}/clip.mp4")
         finally:
             stderr = watch.end()
+            print(*watch.notices, stderr, sep="\n")  # shown where it fails
     assert watch.process.returncode == 143, stderr
     assert watch.notices[-1]["notice"] == "ended"
     assert watch.find(camera="yard", state="refused") and not watch.find(camera="yard", state="up")
