@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from violence_detection.errors import EvidenceError
@@ -175,6 +175,7 @@ def test_alarms_are_the_segments_at_every_threshold(videos, stride_s, rule):
 
 
 @given(st.lists(PROBABILITIES, min_size=1, max_size=3), st.floats(1, 2000), RULES)
+@example([[0.0, 1 / 6, 1 / 6, 0.0, 0.0, 1 / 6, 1 / 6]], 450.0, AlarmRule((2, 2)))
 def test_no_threshold_above_the_chosen_one_has_too_many(videos, rate, rule):
     """Of up to 64 thresholds; of more, a rule that is not plain tries some only."""
     scored = footage(*videos, rule=rule)

@@ -215,7 +215,10 @@ class ScoredFootage:
 
 
 def _denser_at_the_end(count: int, at_most: int) -> np.ndarray:
-    """Some of the indices below `count`, ascending: 0, the last ones, and fewer between."""
+    """Indices below `count`, ascending: all if they are few, else 0, the last ones, and fewer
+    between."""
+    if count <= at_most:
+        return np.arange(count)
     return np.unique(count - np.geomspace(1, count, min(at_most, count)).astype(int))
 
 
