@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 import machine
-from support.watch_page import draw_event, draw_watch
+from support.watch_page import NoLabels, draw_event, draw_watch
 
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.web.server import make_server
@@ -28,14 +28,6 @@ PAGES = ("/healthz", "/", "/events", "/events?verdict=none", "/events?verdict=vi
          "/api/status")  # fmt: skip
 
 
-class _Labeller:
-    def write(self, video, label, config):
-        return video.name
-
-    def withdraw(self, row, *, judged_by, by):
-        pass
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=100_000)
@@ -43,7 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     print(json.dumps(machine.describe()), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        page = draw_watch(Path(folder), _Labeller(), cameras=16)
+        page = draw_watch(Path(folder), NoLabels(), cameras=16)
         store, now_ms = page.requests.store, int(time.time() * 1000)
         _draw_events(store, options.events, now_ms)
         for number in range(40):

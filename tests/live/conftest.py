@@ -5,8 +5,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from violence_detection.live.web.page_state import WatchPage
 
 
 @pytest.fixture
@@ -26,3 +30,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a tmpfs needs root")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["WatchPage"]:
+    """A page over a drawn store that writes no labels; its passwords are hashed in no time."""
+    from support.watch_page import NoLabels, draw_watch
+
+    from violence_detection.live.access import accounts
+
+    monkeypatch.setattr(accounts, "_SCRYPT", (4, 8, 1))
+    page = draw_watch(tmp_path, NoLabels())
+    yield page
+    page.reader.close()
+    page.requests.store.close()

@@ -7,40 +7,18 @@ import pytest
 
 pytest.importorskip("fastapi")
 from fastapi.testclient import TestClient
-from support.watch_page import draw_event, draw_watch
+from support.watch_page import draw_event
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.live.access import accounts, listening
+from violence_detection.live.access import listening
 from violence_detection.live.access.accounts import Accounts
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.web.app import create_app
 from violence_detection.live.web.pages import day_span_ms, safe_path, score_points
-from violence_detection.live.web.verdict_labels import Labeller
 
 PASSWORD = "correct horse"
 WRITE = {"X-Violence-Detection": "1", "Sec-Fetch-Site": "same-origin"}
 PAGES = ("/", "/cameras/door", "/events", "/health", "/settings", "/audit")
-
-
-class _NoLabels(Labeller):
-    def write(self, video, label, config):
-        return video.name
-
-    def withdraw(self, row, *, judged_by, by):
-        pass
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hash(monkeypatch):
-    monkeypatch.setattr(accounts, "_SCRYPT", (4, 8, 1))
-
-
-@pytest.fixture
-def page(tmp_path):
-    page = draw_watch(tmp_path, _NoLabels())
-    yield page
-    page.reader.close()
-    page.requests.store.close()
 
 
 def _client(page, name="", **headers):

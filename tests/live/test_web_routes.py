@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.watch_page import draw_event, draw_watch
+from support.watch_page import draw_event
 
 from violence_detection.live.access import accounts
 from violence_detection.live.access.accounts import LoginError
@@ -24,7 +24,6 @@ from violence_detection.live.web import api, pages
 from violence_detection.live.web.app import create_app
 from violence_detection.live.web.server import make_server
 from violence_detection.live.web.slow_clients import BoundedProtocol
-from violence_detection.live.web.verdict_labels import Labeller
 
 PASSWORD = "correct horse"
 WRITE = {"X-Violence-Detection": "1", "Sec-Fetch-Site": "same-origin"}
@@ -40,27 +39,6 @@ BODIES = {
     "verdict": {"verdict": "unsure"}, "undo": {"verdict": 1}, "acknowledge": {},
     "snooze": {"minutes": 1}, "missed": {"seconds_ago": 1},
 }  # fmt: skip
-
-
-class _NoLabels(Labeller):
-    def write(self, video, label, config):
-        return video.name
-
-    def withdraw(self, row, *, judged_by, by):
-        pass
-
-
-@pytest.fixture(autouse=True)
-def _cheap_hash(monkeypatch):
-    monkeypatch.setattr(accounts, "_SCRYPT", (4, 8, 1))
-
-
-@pytest.fixture
-def page(tmp_path):
-    page = draw_watch(tmp_path, _NoLabels())
-    yield page
-    page.reader.close()
-    page.requests.store.close()
 
 
 @pytest.fixture

@@ -26,6 +26,16 @@ THRESHOLD = 0.7
 _FPS = 10
 
 
+class NoLabels:
+    """A labeller that writes nothing."""
+
+    def write(self, video, label, config) -> str:
+        return video.name
+
+    def withdraw(self, row, *, judged_by, by) -> None:
+        pass
+
+
 class DrawnSupervisor:
     """Answers the page's requests from an event store of its own."""
 
