@@ -11,22 +11,26 @@ from support.watch_files import write_cameras_file
 from violence_detection.errors import ConfigError
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.configuration import cameras_file, config
-from violence_detection.live.configuration.config import (
+from violence_detection.live.configuration.camera_settings import (
     CameraAlert,
     CameraSettings,
     ClipSettings,
     Confirmation,
-    EscalationStep,
-    JudgedDays,
     LagSettings,
     PriorityLimit,
+)
+from violence_detection.live.configuration.config import (
+    EscalationStep,
     QuietHours,
-    RetentionConfig,
-    RetentionDays,
     Secret,
     Sink,
     WatchFile,
     settings_json,
+)
+from violence_detection.live.configuration.retention_settings import (
+    JudgedDays,
+    RetentionConfig,
+    RetentionDays,
 )
 
 SECTIONS = (

@@ -21,7 +21,7 @@ from violence_detection.live.capturing.packet_queue import (
     PacketQueue,
 )
 from violence_detection.live.capturing.packet_ring import PacketRing
-from violence_detection.live.configuration.config import LagSettings
+from violence_detection.live.configuration.camera_settings import LagSettings
 from violence_detection.live.processes.process_messages import CameraChunk, CameraWindow
 from violence_detection.live.recording.privacy_masks import PrivacyMasks
 from violence_detection.video.live_source import LivePacket, StreamInfo

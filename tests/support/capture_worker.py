@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection.live.configuration.config import CameraSettings
+from violence_detection.live.configuration.camera_settings import CameraSettings
 from violence_detection.live.processes import chunk_socket
 from violence_detection.live.processes.capture_messages import (
     CAPTURE_MESSAGES,

@@ -25,7 +25,7 @@ from violence_detection.live.capturing.packet_queue import Closed, Connection, O
 from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.capturing.picture_maker import PictureMaker
 from violence_detection.live.capturing.window_maker import WindowMaker
-from violence_detection.live.configuration.config import CameraSettings
+from violence_detection.live.configuration.camera_settings import CameraSettings
 from violence_detection.live.processes.capture_messages import (
     CameraPicture,
     CaptureState,

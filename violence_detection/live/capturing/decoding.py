@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from violence_detection.live.capturing.packet_queue import Arrived, Opened
 from violence_detection.live.capturing.window_maker import WindowMaker
-from violence_detection.live.configuration.config import LagSettings
+from violence_detection.live.configuration.camera_settings import LagSettings
 from violence_detection.live.processes.process_messages import CameraChunk
 from violence_detection.live.recording.privacy_masks import MaskedFrame, PrivacyMasks
 from violence_detection.video.live_decoder import DecoderCounts, LiveDecoder, LiveFrame, SectionEnd

@@ -17,18 +17,16 @@ from typing import TYPE_CHECKING, Any
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.configuration import sinks_section
-from violence_detection.live.configuration.config import (
-    Camera,
+from violence_detection.live.configuration.camera_settings import (
     CameraAlert,
     CameraSettings,
     Priorities,
-    RetentionConfig,
-    Secret,
-    WatchFile,
 )
+from violence_detection.live.configuration.config import Camera, Secret, WatchFile
 from violence_detection.live.configuration.file_secrets import FileSecrets
 from violence_detection.live.configuration.kept_calibrations import read_calibrations, run_digest
 from violence_detection.live.configuration.mask_polygons import read_masks
+from violence_detection.live.configuration.retention_settings import RetentionConfig
 from violence_detection.live.configuration.yaml_nodes import (
     MAX_BYTES,
     Finding,

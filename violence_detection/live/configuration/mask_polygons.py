@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from violence_detection.errors import ConfigError
-from violence_detection.live.configuration.config import Polygon
+from violence_detection.live.configuration.camera_settings import Polygon
 from violence_detection.live.configuration.yaml_nodes import NodeReader, scalar_of
 
 if TYPE_CHECKING:

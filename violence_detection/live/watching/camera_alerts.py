@@ -18,7 +18,8 @@ from violence_detection.inference.notification_policy import (
     DueMessage,
 )
 from violence_detection.inference.prediction_records import Window
-from violence_detection.live.configuration.config import Camera, CameraAlert
+from violence_detection.live.configuration.camera_settings import CameraAlert
+from violence_detection.live.configuration.config import Camera
 from violence_detection.live.processes.joined_clock import JoinedClock
 from violence_detection.live.processes.process_messages import JudgedWindow
 from violence_detection.live.processes.watch_notices import EventChanged, iso_utc

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from violence_detection.inference.alert_policy import EventChange
 from violence_detection.inference.notification_policy import Decision
 from violence_detection.live.access.config import WebSettings
-from violence_detection.live.configuration.config import Camera, CameraAlert, WatchFile
+from violence_detection.live.configuration.camera_settings import CameraAlert
+from violence_detection.live.configuration.config import Camera, WatchFile
 from violence_detection.live.processes.capture_messages import CAPTURE_MESSAGES
 from violence_detection.live.processes.clip_messages import CLIP_MESSAGES
 from violence_detection.live.processes.joined_clock import JoinedClock

@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from violence_detection.live.configuration.config import RetentionConfig, WatchFile
+from violence_detection.live.configuration.config import WatchFile
+from violence_detection.live.configuration.retention_settings import RetentionConfig
 from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
 from violence_detection.live.processes.joined_clock import JoinedClock
 from violence_detection.live.recording.retention import Retention, RetentionSettings

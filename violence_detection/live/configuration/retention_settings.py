@@ -1,0 +1,54 @@
+"""Settings of the clips that are kept: days, sizes."""
+
+from dataclasses import dataclass, field
+
+from violence_detection.settings import Config, option
+
+
+@dataclass(frozen=True)
+class RetentionDays(Config):
+    """Days that clips are kept, by the priority of their event."""
+
+    low: float = option(
+        7.0, "Days that clips of low events are kept.", group="Output", low=0.0, high=36500.0
+    )
+    medium: float = option(
+        14.0, "Days that clips of medium events are kept.", group="Output", low=0.0, high=36500.0
+    )
+    high: float = option(
+        30.0, "Days that clips of high events are kept.", group="Output", low=0.0, high=36500.0
+    )
+
+
+@dataclass(frozen=True)
+class JudgedDays(Config):
+    """Days that clips of events are kept that somebody judged."""
+
+    violent: float = option(
+        90.0, "Days that clips of violent events are kept.", group="Output", low=0.0, high=36500.0
+    )
+    not_violent: float = option(
+        7.0,
+        "Days that clips are kept that show no violence.",
+        group="Output",
+        low=0.0,
+        high=36500.0,
+    )
+
+
+@dataclass(frozen=True)
+class RetentionConfig(Config):
+    """Limits of the clips that are kept.
+
+    Attributes:
+        days, judged_days: See their classes.
+    """
+
+    max_gb: float | None = option(
+        None, "Most gigabytes of clips; default: no limit.", group="Output", above=0.0
+    )
+    min_free_gb: float = option(
+        10.0, "Gigabytes of the disk that are left free.", group="Output", low=0.0, high=1e6
+    )
+    days: RetentionDays = field(default_factory=RetentionDays)
+    judged_days: JudgedDays = field(default_factory=JudgedDays)
