@@ -1,13 +1,12 @@
 """Reads a cameras file: every error with its line and column, every password masked.
 
-A key that is a number or a text is a field in `config`, and nothing here.
+A key that is a number or a text is a field of a record, and nothing here.
 """
 
 import dataclasses
 import ipaddress
 import logging
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,21 +17,17 @@ from violence_detection.errors import ConfigError, RunError
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.configuration import sinks_section
 from violence_detection.live.configuration.camera_settings import (
-    CameraAlert,
     CameraSettings,
-    Priorities,
 )
-from violence_detection.live.configuration.config import Camera, Secret, WatchFile
+from violence_detection.live.configuration.cameras_section import CamerasReader
+from violence_detection.live.configuration.config import WatchFile
 from violence_detection.live.configuration.file_secrets import FileSecrets
-from violence_detection.live.configuration.kept_calibrations import read_calibrations, run_digest
-from violence_detection.live.configuration.mask_polygons import read_masks
 from violence_detection.live.configuration.retention_settings import RetentionConfig
 from violence_detection.live.configuration.yaml_nodes import (
     MAX_BYTES,
     Finding,
     NodeReader,
     compose,
-    name_of,
     setting_reader,
     text_of,
 )
@@ -45,12 +40,6 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 MAX_LISTED = 20
-_MAX_CAMERAS = 128
-_SCHEMES = ("rtsp", "rtsps", "http", "https")
-_LOCAL_CAMERA = re.compile(r"(?:/dev/video)?\d{1,3}", re.ASCII)
-_MAX_TITLE = 100
-_ALERT = {setting.name: setting_reader(setting) for setting in CameraAlert.settings()}
-_THRESHOLD, _FALSE_ALARMS = _ALERT["threshold"], _ALERT["false_alarms_per_hour"]
 
 
 @dataclass(frozen=True)
@@ -144,8 +133,7 @@ class _FileReader:
 
     def __init__(self, path: Path, nodes: NodeReader, secrets: FileSecrets) -> None:
         self._path, self._nodes, self._secrets = path, nodes, secrets
-        self._camera_names: list[str] = []  # those of cameras with errors, too
-        self._run_threshold = 0.5  # until the run is read
+        self._cameras = CamerasReader(nodes, secrets)
 
     def read(self, root: "Node") -> WatchFile | None:
         """The file's content; None if a part is missing."""
@@ -166,8 +154,8 @@ class _FileReader:
         )
         defaults = CameraSettings()
         if "defaults" in nodes:
-            defaults = self._camera_settings(nodes["defaults"], defaults, {})[0]
-        cameras = self._cameras(nodes["cameras"], defaults) if "cameras" in nodes else ()
+            defaults = self._cameras.read_settings(nodes["defaults"], defaults, {})[0]
+        cameras = self._cameras.read(nodes["cameras"], defaults) if "cameras" in nodes else ()
         sinks, escalation, quiet_hours = (), (), ()
         if "sinks" in nodes:
             sinks = sinks_section.read_sinks(nodes["sinks"], self._nodes, self._secrets)
@@ -176,7 +164,7 @@ class _FileReader:
             escalation = sinks_section.read_escalation(nodes["escalation"], self._nodes, names)
         if "quiet_hours" in nodes:
             quiet_hours = sinks_section.read_quiet_hours(
-                nodes["quiet_hours"], self._nodes, self._camera_names
+                nodes["quiet_hours"], self._nodes, self._cameras.names
             )
         web = self._web(nodes["web"]) if "web" in nodes else WebSettings()
         retention = RetentionConfig()
@@ -190,7 +178,7 @@ class _FileReader:
         if not {"run", "data"} <= values.keys():
             return None
         cameras = tuple(
-            self._with_calibration(nodes["cameras"], camera, values["data"], values["run"])
+            self._cameras.with_calibration(nodes["cameras"], camera, values["data"], values["run"])
             for camera in cameras
         )
         return WatchFile(
@@ -210,7 +198,7 @@ class _FileReader:
         folder = self._path_of(node)
         try:
             run = Run.open(folder)
-            self._run_threshold = run.record().threshold
+            self._cameras.run_threshold = run.record().threshold
         except RunError as error:
             raise ConfigError(str(error)) from error
         return run.dir
@@ -258,145 +246,6 @@ class _FileReader:
                 raise ConfigError(f"An address must be as 192.0.2.1. Received: {error}") from error
         return tuple(addresses)
 
-    # -- cameras
-
-    def _cameras(self, node: "Node", defaults: CameraSettings) -> tuple[Camera, ...]:
-        cameras: dict[str, Camera] = {}
-        sources: dict[Secret, str] = {}
-        nodes = self._nodes.items(node, noun="cameras", limit=_MAX_CAMERAS)
-        if node.id == "sequence" and not node.value:
-            self._nodes.error(node, "There must be a camera. Received: an empty list")
-        for part in nodes:
-            camera = self._camera(part, defaults)
-            if camera is None:
-                continue
-            if first := sources.get(camera.source):
-                self._nodes.warn(part, f"{camera.name} has the source of {first}.")
-            cameras[camera.name] = camera
-            sources[camera.source] = camera.name
-        return tuple(cameras.values())
-
-    def _camera(self, node: "Node", defaults: CameraSettings) -> Camera | None:
-        settings, values = self._camera_settings(
-            node,
-            defaults,
-            {"name": name_of, "title": _title, "source": self._source, "site": _title},
-        )
-        if node.id != "mapping":
-            return None
-        if settings.alert.threshold is None:
-            self._nodes.error(
-                node,
-                "`alert` must give a `threshold` for each camera, here or in `defaults`: a number, "
-                "or `run` for the run's own; or `false_alarms_per_hour`. Received: nothing",
-            )
-        if "name" in values and values["name"] in self._camera_names:
-            self._nodes.error(
-                node, f"Each camera must have a name of its own. Received: {values['name']} twice"
-            )
-        self._camera_names += [values["name"]] if "name" in values else []
-        if not {"name", "source"} <= values.keys():
-            return None
-        return Camera(
-            name=values["name"],
-            title=values.get("title", values["name"]),
-            source=values["source"],
-            site=values.get("site", ""),
-            settings=settings,
-        )
-
-    def _camera_settings(
-        self, node: "Node", base: CameraSettings, other: Mapping[str, Any]
-    ) -> tuple[CameraSettings, dict[str, Any]]:
-        noun = "a camera" if other else "`defaults`"
-        nested = {
-            "lag": self._section("lag"),
-            "alert": self._alert,
-            "clips": self._section("clips"),
-            "privacy_masks": lambda part, _: read_masks(part, self._nodes),
-        }
-        return self._nodes.config(
-            node,
-            base,
-            noun=noun,
-            nested=nested,
-            other=other,
-            required=("name", "source") if other else (),
-        )
-
-    def _alert(self, node: "Node", base: CameraAlert) -> CameraAlert:
-        nested = {
-            "confirm": self._section("confirm"),
-            "priorities": self._priorities,
-        }
-        other = {
-            "threshold": self._threshold_of,
-            "false_alarms_per_hour": lambda node: self._nodes.value(node, _FALSE_ALARMS, 1.0),
-        }
-        alert, values = self._nodes.config(node, base, noun="`alert`", nested=nested, other=other)
-        if len(values) == 2:
-            self._nodes.error(
-                node,
-                "`alert` must have one of `threshold` and `false_alarms_per_hour`. Received: both",
-            )
-        if not values:
-            return alert
-        return dataclasses.replace(
-            alert,
-            threshold=values.get("threshold", self._run_threshold),
-            false_alarms_per_hour=values.get("false_alarms_per_hour"),
-        )
-
-    def _with_calibration(self, node: "Node", camera: Camera, data: Path, run: Path) -> Camera:
-        """The camera with the threshold that was chosen for its false alarms an hour."""
-        alert = camera.settings.alert
-        if alert.false_alarms_per_hour is None:
-            return camera
-        kept = read_calibrations(data).get(camera.name)
-        if kept is None or (kept.per_hour, kept.run_digest) != (
-            alert.false_alarms_per_hour,
-            run_digest(run),
-        ):
-            self._nodes.warn(
-                node,
-                f"No threshold was chosen for {alert.false_alarms_per_hour:g} false alarms an hour "
-                f"of {camera.name} with this run (watch calibrate): the run's own holds, "
-                f"{alert.threshold:.3g}.",
-            )
-            return camera
-        alert = dataclasses.replace(alert, threshold=kept.threshold)
-        return dataclasses.replace(
-            camera, settings=dataclasses.replace(camera.settings, alert=alert)
-        )
-
-    def _priorities(self, node: "Node", base: Priorities) -> Priorities:
-        nested = {
-            name: lambda part, limit, name=name: self._nodes.config(part, limit, noun=f"`{name}`")[
-                0
-            ]
-            for name in ("medium", "high")
-        }
-        return self._nodes.config(node, base, noun="`priorities`", nested=nested)[0]
-
-    def _threshold_of(self, node: "Node") -> float:
-        """A threshold. After an error some value: that there is one is not an error as well."""
-        if node.value == "run":
-            return self._run_threshold
-        return self._nodes.value(node, _THRESHOLD, 0.5)
-
-    def _source(self, node: "Node") -> Secret:
-        source = self._secrets.secret(node, shows_rest=True)
-        value = source.reveal()
-        scheme, is_url, rest = value.partition("://")
-        if is_url and scheme.lower() in _SCHEMES and rest.strip("/"):
-            return source
-        if _LOCAL_CAMERA.fullmatch(value):
-            return source
-        raise ConfigError(
-            f"`source` must be a URL of {', '.join(_SCHEMES)}, or the number of a local camera. "
-            f"Received: {source}"
-        )
-
 
 def _version(node: "Node") -> int:
     if node.value != str(VERSION):
@@ -405,12 +254,3 @@ def _version(node: "Node") -> int:
             f"{node.value if node.id == 'scalar' else node.id}"
         )
     return VERSION
-
-
-def _title(node: "Node") -> str:
-    title = text_of(node)
-    if len(title) > _MAX_TITLE:
-        raise ConfigError(
-            f"A title must have at most {_MAX_TITLE} characters. Received: {len(title)}"
-        )
-    return title
