@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from support.watch_files import write_cameras_file
 
 from violence_detection import cli
-from violence_detection.live.access import accounts
+from violence_detection.live.access import passwords
 from violence_detection.live.access.accounts import Accounts
 
 CAMERAS = """
@@ -19,7 +19,7 @@ cameras:
 
 @pytest.fixture(autouse=True)
 def _cheap_hash(monkeypatch):
-    monkeypatch.setattr(accounts, "_SCRYPT", (4, 8, 1))
+    monkeypatch.setattr(passwords, "SCRYPT", (4, 8, 1))
 
 
 @pytest.fixture

@@ -37,9 +37,9 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["WatchPage
     """A page over a drawn store that writes no labels; its passwords are hashed in no time."""
     from support.watch_page import NoLabels, draw_watch
 
-    from violence_detection.live.access import accounts
+    from violence_detection.live.access import passwords
 
-    monkeypatch.setattr(accounts, "_SCRYPT", (4, 8, 1))
+    monkeypatch.setattr(passwords, "SCRYPT", (4, 8, 1))
     page = draw_watch(tmp_path, NoLabels())
     yield page
     page.reader.close()

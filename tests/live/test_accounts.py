@@ -1,14 +1,17 @@
 """Users, sessions, tokens and deeds."""
 
+import contextlib
 import sqlite3
 import stat
 import threading
 
 import pytest
 
-from violence_detection.errors import ConfigError, RunError
-from violence_detection.live.access import accounts
-from violence_detection.live.access.accounts import Accounts, LoginError, User
+from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
+from violence_detection.live.access import login_sessions, passwords
+from violence_detection.live.access.accounts import Accounts
+from violence_detection.live.access.login_delays import LoginError
+from violence_detection.live.access.user_accounts import User
 
 PASSWORD = "correct horse"
 ADDRESS = "127.0.0.1"
@@ -17,7 +20,7 @@ ADDRESS = "127.0.0.1"
 @pytest.fixture(autouse=True)
 def _cheap_hash(monkeypatch):
     """scrypt of 16 rounds; `test_real_parameters` takes the real ones."""
-    monkeypatch.setattr(accounts, "_SCRYPT", (4, 8, 1))
+    monkeypatch.setattr(passwords, "SCRYPT", (4, 8, 1))
 
 
 class _Clock:
@@ -41,11 +44,11 @@ def book(tmp_path, clock):
 
 def test_real_parameters(monkeypatch):
     monkeypatch.undo()
-    stored = accounts.hash_password("päss wörd 1")
+    stored = passwords.hash_password("päss wörd 1")
     assert stored.startswith("scrypt$15$8$1$")
-    assert accounts.verify_password("päss wörd 1", stored)
-    assert not accounts.verify_password("päss wörd 2", stored)
-    assert accounts.hash_password("päss wörd 1") != stored  # salted
+    assert passwords.verify_password("päss wörd 1", stored)
+    assert not passwords.verify_password("päss wörd 2", stored)
+    assert passwords.hash_password("päss wörd 1") != stored  # salted
 
 
 def test_file_is_private_and_holds_no_secret(book, tmp_path):
@@ -103,12 +106,12 @@ def test_sessions_end(book, clock):
     book.add_user("anna", PASSWORD, role="viewer")
     session = book.log_in("anna", PASSWORD, address=ADDRESS)
     for _ in range(13):  # seven days at most, however often it is used
-        clock.s += accounts.SESSION_IDLE_S
+        clock.s += login_sessions.SESSION_IDLE_S
         assert book.session_user(session)
-    clock.s += accounts.SESSION_IDLE_S + 1
+    clock.s += login_sessions.SESSION_IDLE_S + 1
     assert book.session_user(session) is None
     session = book.log_in("anna", PASSWORD, address=ADDRESS)
-    clock.s += accounts.SESSION_IDLE_S + 1
+    clock.s += login_sessions.SESSION_IDLE_S + 1
     assert book.session_user(session) is None
     for end in (book.log_out, lambda _: book.set_password("anna", PASSWORD)):
         session = book.log_in("anna", PASSWORD, address=ADDRESS)
@@ -120,20 +123,21 @@ def test_sessions_end(book, clock):
     assert book.session_user(session) is None
 
 
+def _fail(book, times, *, name="anna", address=ADDRESS, device=""):
+    for _ in range(times):
+        with pytest.raises(LoginError, match="name or password is wrong") as failure:
+            book.log_in(name, "wrong password", address=address, device=device)
+        assert failure.value.retry_after_s == 0.0
+
+
 def test_wrong_passwords_are_delayed(book, clock):
     book.add_user("anna", PASSWORD, role="viewer")
-    for _ in range(5):
-        with pytest.raises(LoginError, match="name or password is wrong") as failure:
-            book.log_in("anna", "wrong password", address=ADDRESS)
-        assert failure.value.retry_after_s == 0.0
+    _fail(book, 5)
     with pytest.raises(LoginError, match="too many failed logins") as failure:
-        book.log_in("anna", PASSWORD, address="192.0.2.1")  # the user is delayed everywhere
+        book.log_in("anna", PASSWORD, address=ADDRESS)
     assert failure.value.retry_after_s == 30.0
-    with pytest.raises(LoginError, match="too many failed logins"):
-        book.log_in("ben", PASSWORD, address=ADDRESS)  # and the address for every name
     clock.s += 31
-    with pytest.raises(LoginError, match="wrong"):
-        book.log_in("anna", "wrong password", address=ADDRESS)
+    _fail(book, 1)
     clock.s += 31
     with pytest.raises(LoginError) as failure:
         book.log_in("anna", PASSWORD, address=ADDRESS)
@@ -143,11 +147,93 @@ def test_wrong_passwords_are_delayed(book, clock):
     assert [entry.action for _, entry in book.deeds(limit=2)] == ["login", "login failed"]
 
 
+def test_who_guesses_keeps_nobody_else_out(book, clock):
+    """Failures from one address delay the user there, not elsewhere; from many, not on a device
+    that is known."""
+    for name in ("anna", "ben"):
+        book.add_user(name, PASSWORD, role="viewer")
+    device = book.remember_device(book.log_in("anna", PASSWORD, address="192.0.2.7"))
+    _fail(book, 5)
+    assert book.log_in("anna", PASSWORD, address="192.0.2.1")
+    assert book.log_in("ben", PASSWORD, address=ADDRESS)
+    for number in range(19):  # 5 each: the bound of the user over all addresses is 100
+        _fail(book, 5, address=f"192.0.3.{number}")
+    with pytest.raises(LoginError, match="too many") as failure:
+        book.log_in("anna", PASSWORD, address="192.0.2.1")
+    assert failure.value.retry_after_s == 30.0  # it does not grow
+    assert book.log_in("anna", PASSWORD, address="192.0.2.7", device=device)
+    assert book.log_in("ben", PASSWORD, address="192.0.2.1")
+    with pytest.raises(LoginError, match="too many"):  # it is known for its user only
+        book.log_in("anna", PASSWORD, address="192.0.2.1", device=device + "x")
+    _fail(book, 5, device=device)  # who has stolen the device guesses no faster
+    with pytest.raises(LoginError, match="too many"):
+        book.log_in("anna", PASSWORD, address="192.0.2.7", device=device)
+
+
+def test_an_address_is_delayed_for_every_name(book):
+    book.add_user("anna", PASSWORD, role="viewer")
+    for number in range(20):  # a household of IPv6 has as many addresses as it likes
+        _fail(book, 1, name=f"name{number}", address=f"2001:db8:0:1::{number}")
+    with pytest.raises(LoginError, match="too many"):
+        book.log_in("anna", PASSWORD, address="2001:db8:0:1:ffff::1")
+    assert book.log_in("anna", PASSWORD, address="2001:db8:0:2::1")
+
+
+def test_devices_are_forgotten(book, clock):
+    book.add_user("anna", PASSWORD, role="viewer")
+    session = book.log_in("anna", PASSWORD, address=ADDRESS)
+    first = book.remember_device(session)
+    assert book.remember_device(session, first) == first
+    assert book.remember_device(session, "of somebody else") not in (first, "of somebody else")
+    assert book.remember_device("no session") == ""
+    others = [book.remember_device(session) for _ in range(20)]
+    assert book.remember_device(session, others[-1]) == others[-1]
+    assert book.remember_device(session, first) != first  # 20 are kept, the newest
+    book.set_password("anna", PASSWORD)
+    session = book.log_in("anna", PASSWORD, address=ADDRESS)
+    assert book.remember_device(session, others[-1]) != others[-1]
+
+
+def test_a_full_disk_keeps_those_in_who_are_in(small_disk, clock, caplog):
+    """A deed that cannot be stored goes into the log; a login is refused with a sentence."""
+    with Accounts(small_disk / "accounts.db", clock=clock) as book:
+        book.add_user("anna", PASSWORD, role="viewer")
+        session = book.log_in("anna", PASSWORD, address=ADDRESS)
+        _fill(small_disk)
+        clock.s += 120
+        for _ in range(200):  # until the last page of the file is full
+            book.record("look at clip", who="anna", address=ADDRESS, subject="x" * 200)
+        assert "Not stored: deed of 'anna'" in caplog.text
+        assert book.session_user(session) == User("anna", "viewer")
+        with pytest.raises(ViolenceDetectionError, match=r"must be writable.*full"):
+            for _ in range(50):
+                book.log_in("anna", PASSWORD, address=ADDRESS)
+        with pytest.raises(ViolenceDetectionError, match="must be writable"):
+            for _ in range(50):  # a wrong password is not told from a right one
+                book.log_in("ben", "wrong password", address="192.0.2.9")
+
+
+def _fill(folder):
+    with open(folder / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_file_of_version_1_gets_what_is_new(tmp_path):
+    path = tmp_path / "accounts.db"
+    with Accounts(path) as book:
+        book.add_user("anna", PASSWORD, role="viewer")
+        book.write("drop table devices")
+        book.write("pragma user_version = 1")
+    with Accounts(path) as book:
+        assert book.remember_device(book.log_in("anna", PASSWORD, address=ADDRESS))
+
+
 def test_login_rehashes_old_parameters(book, monkeypatch):
     book.add_user("anna", PASSWORD, role="viewer")
-    monkeypatch.setattr(accounts, "_SCRYPT", (5, 8, 1))
+    monkeypatch.setattr(passwords, "SCRYPT", (5, 8, 1))
     book.log_in("anna", PASSWORD, address=ADDRESS)
-    stored = book._row("select password from users")[0]
+    stored = book.row("select password from users")[0]
     assert stored.startswith("scrypt$5$")
     assert book.log_in("anna", PASSWORD, address=ADDRESS)
 

@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.watch_page import draw_event
 
-from violence_detection.live.access import accounts
-from violence_detection.live.access.accounts import LoginError
+from violence_detection.live.access import passwords
 from violence_detection.live.access.config import WebSettings
+from violence_detection.live.access.login_delays import LoginError
 from violence_detection.live.web import api, pages
 from violence_detection.live.web.app import create_app
 from violence_detection.live.web.server import make_server
@@ -150,6 +150,28 @@ def test_an_open_page_refuses_what_came_through_a_proxy(client):
         assert client.get("/api/status", headers={name: "192.0.2.1"}).status_code == 403
 
 
+def test_who_sees_some_cameras_learns_no_errors_of_sinks(page, client):
+    page.accounts.add_user("anna", PASSWORD, role="viewer", cameras=["door"])
+    page.accounts.add_user("boss", PASSWORD, role="viewer")
+    for name, is_shown in (("anna", False), ("boss", True)):
+        _sign_in(client, name)
+        assert ("connection refused" in client.get("/health").text) == is_shown
+        sinks = client.get("/api/status").json()["sinks"]
+        assert sinks[1]["state"] == "down" and ("error" in sinks[1]) == is_shown
+
+
+def test_a_known_device_is_not_kept_out(page, client):
+    """The cookie of a login outlives it, and the failures of others do not count for it."""
+    page.accounts.add_user("anna", PASSWORD, role="viewer")
+    _sign_in(client, "anna")
+    assert client.post("/logout").status_code == 303
+    stranger = TestClient(client.app, base_url="http://localhost", headers=WRITE)
+    wrong, right = ({"name": "anna", "password": text} for text in ("wrong password", PASSWORD))
+    assert [stranger.post("/login", data=wrong).status_code for _ in range(6)] == [401] * 5 + [429]
+    assert stranger.post("/login", data=right).status_code == 429
+    assert client.post("/login", data=right).status_code == 303
+
+
 def test_who_has_not_signed_in_learns_no_state(page, client, monkeypatch):
     page.accounts.add_user("anna", PASSWORD, role="viewer")
     page.requests.cameras = []
@@ -169,13 +191,13 @@ def test_tries_at_once_are_not_all_looked_at(page, monkeypatch):
     """Those that have passed the check before the others failed are refused all the same."""
     page.accounts.add_user("anna", PASSWORD, role="viewer")
     together = threading.Barrier(8)
-    verify = accounts.verify_password
+    verify = passwords.verify_password
 
     def verify_together(password, stored):
         together.wait(10)
         return verify(password, stored)
 
-    monkeypatch.setattr(accounts, "verify_password", verify_together)
+    monkeypatch.setattr(passwords, "verify_password", verify_together)
     errors = []
 
     def attempt(number):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from violence_detection.live.access.accounts import User
+from violence_detection.live.access.user_accounts import User
 from violence_detection.live.storage import event_list
 from violence_detection.live.storage.event_list import EventFilter, ListedEvent
 from violence_detection.live.web.page_state import WatchPage, page_of
@@ -88,6 +88,11 @@ def status(page: Page, user: Viewer) -> dict[str, Any]:
     """State of the cameras that the user may see, of the sinks and of the judge."""
     values = page.status().to_json()
     values["cameras"] = [row for row in values["cameras"] if user.may_see(row["name"])]
+    if user.cameras is not None:
+        # Errors and counts of messages tell of the other cameras.
+        values["sinks"] = [
+            {name: row[name] for name in ("name", "state")} for row in values["sinks"]
+        ]
     values["unreviewed"] = event_list.count_unreviewed(page.reader, user.cameras)
     values["now_ms"] = page.now_ms()
     return values

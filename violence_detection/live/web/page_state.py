@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fastapi import Request
 
-from violence_detection.live.access.accounts import Accounts, User
+from violence_detection.live.access.accounts import Accounts
+from violence_detection.live.access.user_accounts import User
 from violence_detection.live.processes.supervisor_requests import WatchRequests
 from violence_detection.live.processes.watch_status import WatchStatus
 from violence_detection.live.storage.event_reader import EventReader

@@ -13,7 +13,9 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from violence_detection.errors import RunError
-from violence_detection.live.access.accounts import SESSION_LONGEST_S, LoginError, User
+from violence_detection.live.access.login_delays import LoginError
+from violence_detection.live.access.login_sessions import DEVICE_S, SESSION_LONGEST_S
+from violence_detection.live.access.user_accounts import User
 from violence_detection.live.storage import event_list
 from violence_detection.live.storage.event_list import EventFilter
 from violence_detection.live.storage.event_records import StoredClip
@@ -28,7 +30,7 @@ from violence_detection.live.web.api import (
     visible_event,
 )
 from violence_detection.live.web.page_state import WatchPage, page_of
-from violence_detection.live.web.sign_in import COOKIE, check_same_origin
+from violence_detection.live.web.sign_in import COOKIE, DEVICE_COOKIE, check_same_origin
 
 router = APIRouter(default_response_class=HTMLResponse)
 
@@ -198,11 +200,17 @@ async def login(request: Request, page: Page) -> Response:
     limiter = _login_limiter(request.app)
     if limiter.statistics().tasks_waiting >= _MAX_WAITING_LOGINS:
         raise HTTPException(503, "Too many people log in at this moment; try again.")
+    device = request.cookies.get(DEVICE_COOKIE, "")
     log_in = functools.partial(
-        page.accounts.log_in, form.get("name", ""), form.get("password", ""), address=address
+        page.accounts.log_in,
+        form.get("name", ""),
+        form.get("password", ""),
+        address=address,
+        device=device,
     )
     try:
         secret = await anyio.to_thread.run_sync(log_in, limiter=limiter)
+        device = page.accounts.remember_device(secret, device)
     except LoginError as error:
         response = _render(request, "login.html.j2", None, next=following, error=str(error))
         response.status_code = 429 if error.retry_after_s else 401
@@ -210,15 +218,19 @@ async def login(request: Request, page: Page) -> Response:
             response.headers["Retry-After"] = str(int(error.retry_after_s) + 1)
         return response
     response = RedirectResponse(f"{_root(request)}{following}", 303)
-    response.set_cookie(
-        COOKIE,
-        secret,
-        max_age=SESSION_LONGEST_S,
-        httponly=True,
-        samesite="strict",
-        secure=page.has_secure_cookie,
-        path=_root(request) or "/",
-    )
+    for name, value, age_s in (
+        (COOKIE, secret, SESSION_LONGEST_S),
+        (DEVICE_COOKIE, device, DEVICE_S),
+    ):
+        response.set_cookie(
+            name,
+            value,
+            max_age=age_s,
+            httponly=True,
+            samesite="strict",
+            secure=page.has_secure_cookie,
+            path=_root(request) or "/",
+        )
     return response
 
 

@@ -6,10 +6,12 @@ from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
-from violence_detection.live.access.accounts import Accounts, User
+from violence_detection.live.access.accounts import Accounts
 from violence_detection.live.access.listening import is_loopback
+from violence_detection.live.access.user_accounts import User
 
 COOKIE = "vd_session"
+DEVICE_COOKIE = "vd_device"  # outlives sessions: on which device a user has logged in
 WRITE_HEADER = "x-violence-detection"
 _SAFE_METHODS = frozenset(("GET", "HEAD"))
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
