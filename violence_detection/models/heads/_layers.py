@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 _PACKAGE = "violence_detection"
-_CLIPS = 64
+CLIPS_AT_ONCE = 64
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -142,8 +142,8 @@ def _in_blocks(clips: np.ndarray, layer: keras.layers.Layer | None) -> Iterator[
 
     All clips at once would take hundreds of megabytes, and TensorFlow never returns its part.
     """
-    for start in range(0, len(clips), _CLIPS):
-        block = clips[start : start + _CLIPS].astype(np.float32)
+    for start in range(0, len(clips), CLIPS_AT_ONCE):
+        block = clips[start : start + CLIPS_AT_ONCE].astype(np.float32)
         yield block if layer is None else ops.convert_to_numpy(layer(block))
 
 
@@ -169,11 +169,15 @@ def standardise(
         return total / count
 
     mean = mean_of(lambda flat: flat)
-    variance = mean_of(lambda flat: np.square(flat - mean))
-    floor = 1e-3 * variance.mean() + 1e-12
+    variance = floored_variance(mean_of(lambda flat: np.square(flat - mean)))
     return keras.layers.Normalization(
         mean=mean.astype(np.float32),
-        variance=np.maximum(variance, floor).astype(np.float32),
+        variance=variance.astype(np.float32),
         dtype="float32",
         name=name,
     )
+
+
+def floored_variance(variance: np.ndarray) -> np.ndarray:
+    """The variances (F,) with the floor of `standardise`."""
+    return np.maximum(variance, 1e-3 * variance.mean() + 1e-12)
