@@ -78,7 +78,8 @@ def test_the_canonical_text_does_not_depend_on_order_or_spaces():
 
 def test_the_folder_is_the_registry():
     assert registry.available("backbones") == sorted(
-        "densenet121 efficientnetb0 efficientnetv2b0 inceptionv3 mobilenet mobilenetv2 resnet50 "
+        "densenet121 efficientnetb0 efficientnetlite0 efficientnetv2b0 inceptionv3 mobilenet "
+        "mobilenetv2 movenet resnet50 "
         "vgg16 vgg19 vgg19_fc2 xception".split()
     )
     assert registry.available("streams") == ["motion", "rgb"]

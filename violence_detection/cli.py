@@ -8,9 +8,11 @@ from violence_detection.commands._exit import Group
 from violence_detection.commands.cache import cache
 from violence_detection.commands.check import check
 from violence_detection.commands.compare import compare
+from violence_detection.commands.convert_weights import convert_weights
 from violence_detection.commands.cross_dataset import cross_dataset
 from violence_detection.commands.cross_validate import cross_validate
 from violence_detection.commands.demo import demo
+from violence_detection.commands.doctor import doctor
 from violence_detection.commands.evaluate import evaluate
 from violence_detection.commands.export import export
 from violence_detection.commands.extract_features import extract_features
@@ -36,12 +38,12 @@ def main() -> None:
     """
 
 
-main.section("Prepare the data", check, extract_features, cache, label)
+main.section("Prepare the data", check, extract_features, convert_weights, cache, label)
 main.section("Train", train, tune)
 main.section("Evaluate", evaluate, cross_validate, cross_dataset, compare, robustness)
 main.section("Use", predict, export)
 main.section("Watch cameras", watch, users)
-main.section("Try it", demo)
+main.section("Try it", demo, doctor)
 
 if __name__ == "__main__":
     main(prog_name="violence-detection")

