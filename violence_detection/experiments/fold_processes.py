@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from violence_detection.errors import TrainingError
 from violence_detection.experiments.fold_runner import Fold, FoldRunner, FoldSetup, TrainedFold
-from violence_detection.system import devices, processes, progress
+from violence_detection.system import devices, machine_checks, processes, progress
 from violence_detection.system.processes import ProcessKind, ProcessPool
 
 log = logging.getLogger(__name__)
@@ -117,14 +117,7 @@ def _parallel_jobs(folds: int) -> int:
 
     if tf.config.list_physical_devices("GPU"):
         return 1
-    return max(1, min(folds, _cores(), _available_bytes() // _MEMORY_BYTES))
-
-
-def _available_bytes() -> int:
-    """Memory that is free or can be freed."""
-    with open("/proc/meminfo") as file:
-        rows = dict(line.split(":") for line in file)
-    return int(rows["MemAvailable"].split()[0]) * 1024
+    return max(1, min(folds, _cores(), machine_checks.available_memory() // _MEMORY_BYTES))
 
 
 # -- in the process that trains

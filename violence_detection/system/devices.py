@@ -89,7 +89,7 @@ def import_tensorflow() -> None:
         return _set_keras_defaults()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_redirected(), _hidden("sklearn", "matplotlib"), _no_garbage_collection():
+    with stderr_redirected(), _hidden("sklearn", "matplotlib"), _no_garbage_collection():
         import keras  # noqa: F401  (reads KERAS_BACKEND now)
         import tensorflow as tf
 
@@ -149,7 +149,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stderr_redirected() -> Iterator[None]:
+def stderr_redirected() -> Iterator[None]:
     """File descriptor 2 goes to a temporary file inside the block; after an error it is printed."""
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -345,7 +345,7 @@ def _use_float16_quietly() -> None:
     """
     import tensorflow as tf
 
-    with _stderr_redirected():
+    with stderr_redirected():
         tf.function(tf.identity)(tf.zeros((), tf.float16))
 
 
@@ -357,13 +357,13 @@ def _try_xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
         log.warning("XLA is off: it does not compile for several CPU replicas.")
     if not asked or deterministic or (devices > 1 and not gpus):
         return False
-    reason = _xla_failure()
+    reason = xla_failure()
     if reason:
         log.warning(f"XLA is off: it does not compile here ({reason}).")
     return not reason
 
 
-def _xla_failure() -> str:
+def xla_failure() -> str:
     """The reason why XLA does not compile on this machine; empty if it does.
 
     The only reliable way to know is to compile something: XLA needs parts of CUDA that a driver

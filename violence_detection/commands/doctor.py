@@ -1,0 +1,65 @@
+"""The command `doctor`: checks of the machine, and a rehearsal of a training."""
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import example, options_of
+from violence_detection.experiments.doctor_config import DoctorConfig
+from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.experiments.doctor import Diagnosis
+    from violence_detection.system.check_list import CheckResult
+
+
+@click.command(
+    cls=Command,
+    short_help="Check this machine, and rehearse a training.",
+    epilog=example("violence-detection doctor --features feature_cache/my_videos"),
+)
+@options_of(DoctorConfig, writes=False)
+def doctor(settings: DoctorConfig, flags: CommonFlags) -> None:
+    """Check this machine and, with a dataset, rehearse a training before hours are spent.
+
+    Checks libraries and extras, GPUs, precision, XLA, cuDNN, that two replicas train as one
+    device does, memory, disk, folders, and that a drawn clip of each codec is read. With
+    --features or --dataset-path (of which 32 videos are extracted) also configuration, dataset, a
+    batch, the outputs, the trainer, 20 steps on one batch, validation, and a training of 2 epochs
+    whose model is saved and loaded in another process. Options of train are those of the
+    rehearsal. Nothing is kept. Exits with status 3 if a check fails."""
+    with prints_to_stderr():
+        from violence_detection.experiments.doctor import DoctorStage
+
+        result = DoctorStage(settings).run()
+    finish(result, flags, _lines(result, settings), failed=len(result.findings))
+
+
+def _lines(result: "Diagnosis", settings: DoctorConfig) -> list[str]:
+    lines = []
+    for check in result.checks:
+        lines += _check_lines(check)
+    failed = len(result.findings)
+    if failed:
+        names = ", ".join(check.name for check in result.findings)
+        return [*lines, "", f"problems    {counted(failed, 'check')} failed: {names}"]
+    return [*lines, "", "No problems found.", f"next        {_next(settings)}"]
+
+
+def _check_lines(check: "CheckResult") -> list[str]:
+    seconds = f" ({check.seconds:.1f} s)" if check.seconds >= 0.1 else ""
+    lines = [f"{check.status:12s}{check.name}: {check.text}{seconds}"]
+    if check.help:
+        lines.append(f"            {check.help}")
+    return lines
+
+
+def _next(settings: DoctorConfig) -> str:
+    train = settings.train
+    if train.features is not None:
+        return f"violence-detection advise --features {shlex.quote(train.features)}"
+    if train.dataset_path is not None:
+        return f"violence-detection extract-features {shlex.quote(train.dataset_path)}"
+    return "violence-detection check VIDEO_DIR"
