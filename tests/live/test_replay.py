@@ -8,7 +8,7 @@ from support.watch_processes import PlayedWatch, Times
 
 from violence_detection.live.replaying.replay import judged_stretches, replay_camera
 from violence_detection.live.storage.event_store import EventStore
-from violence_detection.live.supervision.supervisor import STORE
+from violence_detection.live.supervision.watch_parts import STORE
 from violence_detection.live.watching.watched_camera import settings_digest
 
 CAMERAS = """

@@ -12,7 +12,7 @@ from violence_detection.live.configuration import cameras_file
 from violence_detection.live.configuration.kept_calibrations import run_digest
 from violence_detection.live.storage.event_records import JudgedStretch, Minute, StoredEvent
 from violence_detection.live.storage.event_store import EventStore
-from violence_detection.live.supervision.supervisor import STORE
+from violence_detection.live.supervision.watch_parts import STORE
 
 CAMERAS = """
 defaults: {alert: {false_alarms_per_hour: 0.5, confirm: {windows: 2, of: 3}}}

@@ -14,7 +14,7 @@ from violence_detection.live.processes.process_messages import JudgeFailed, Stri
 from violence_detection.live.processes.supervisor_requests import RequestClient
 from violence_detection.live.storage.event_records import StoredEvent
 from violence_detection.live.storage.event_store import EventStore
-from violence_detection.live.supervision.supervisor import SOCKET, STORE
+from violence_detection.live.supervision.watch_parts import SOCKET, STORE
 from violence_detection.live.watching.spot_checks import QuietWindow, SpotChecks
 
 # Nobody listens there: what is sent stays in the outbox.
@@ -362,7 +362,7 @@ def test_a_camera_that_is_gone_ends_and_a_new_one_starts(watch, path):
     ("old", "new", "error"),
     [
         ("threshold: 0.5", "threshold: 5", "cameras.yaml:6:22: `threshold` must be <= 1.0"),
-        ("data: data", "data: elsewhere", "`run` and `data` can change at a start only"),
+        ("data: data", "data: elsewhere", "`data` can change at a start only"),
         ("http://127", "ftp://127", "must be an address such as https://host/path"),
     ],
 )

@@ -23,7 +23,7 @@ from support.training import train_on_videos
 from support.watch_files import write_cameras_file
 
 from violence_detection.live.storage.event_store import EventStore
-from violence_detection.live.supervision.supervisor import STORE
+from violence_detection.live.supervision.watch_parts import STORE
 
 pytestmark = pytest.mark.slow
 FPS, SIZE = 10, 96

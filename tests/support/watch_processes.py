@@ -107,6 +107,10 @@ class PlayedWatch:
     def judges(self) -> list[PlayedWorker]:
         return self._workers["The judge"]
 
+    def judge_number(self, number: int) -> PlayedWorker:
+        """The present process of one of several judges."""
+        return self._workers[f"Judge {number}"][-1]
+
     def captures(self, camera: str) -> list[PlayedWorker]:
         """Every capture of a camera that was started, the last one runs."""
         return self._workers.get(f"The capture of {camera}", [])

@@ -102,7 +102,7 @@ def status(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     with prints_to_stderr():
         from violence_detection.live.configuration import cameras_file
         from violence_detection.live.processes.supervisor_requests import RequestClient
-        from violence_detection.live.supervision.supervisor import SOCKET
+        from violence_detection.live.supervision.watch_parts import SOCKET
 
         file = cameras_file.load(Path(cameras), environment=None)
         answer = RequestClient(file.data / SOCKET).status()
@@ -113,7 +113,8 @@ def _count_down(status: "WatchStatus") -> int:
     """The number of things that are not as they should be."""
     down = sum(camera.state != "up" for camera in status.cameras)
     down += sum(sink.state != "up" for sink in status.sinks)
-    return down + (status.judge != "ready") + len(status.warnings)
+    down += sum(judge.state != "ready" for judge in status.judges)
+    return down + len(status.warnings)
 
 
 def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
@@ -123,6 +124,11 @@ def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
         f"judge       {status.judge}, run {status.run}, since "
         f"{local_time(status.started_ms, timezone)}"
     ]
+    for judge in status.judges if len(status.judges) > 1 else ():
+        gpu = f" on GPU {judge.gpu}" if judge.gpu else ""
+        reason = f" ({judge.reason})" if judge.reason else ""
+        names = ", ".join(judge.cameras) or "no camera"
+        lines.append(f"judge {judge.number:<5d} {judge.state}{reason}{gpu}, judges {names}")
     for camera in status.cameras:
         score = "no score" if camera.score is None else f"score {camera.score:.3f}"
         reason = f" ({camera.reason})" if camera.reason else ""
@@ -218,9 +224,9 @@ def _words(notice: "Notice") -> str:
             sinks = ", ".join(notice.sinks) or "nobody, because there are no sinks"
             return f"watches {', '.join(notice.cameras)}; tells {sinks}"
         case notices.JudgeChanged(state="ready"):
-            return f"judge  ready  {notice.engine}, windows of {notice.window_s:g} s"
+            return f"judge {notice.judge}  ready  {notice.engine}, windows of {notice.window_s:g} s"
         case notices.JudgeChanged():
-            return f"judge  down  {notice.reason}"
+            return f"judge {notice.judge}  down  {notice.reason}"
         case notices.PageChanged(state="up"):
             return f"page  up  {notice.address}"
         case notices.PageChanged():

@@ -5,7 +5,7 @@ sink is the outbox's, which knows after a restart what was sent.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -264,6 +264,37 @@ class NotificationPolicy:
         messages += [message for incident in incidents for message in self._escalate(incident, at)]
         self._forget_finished()
         return messages
+
+    def restore(
+        self,
+        camera: str,
+        event: Event,
+        *,
+        told: Mapping[str, Priority],
+        sent_at: Mapping[Priority, datetime],
+        escalated: Iterable[int],
+        is_open: bool,
+        earlier: Iterable[int] = (),
+    ) -> None:
+        """Goes on with an event that messages were sent about before this policy began, and that
+        nobody has acknowledged.
+
+        Args:
+            camera: Name of the camera.
+            event: The event, or the last of those that continue it.
+            told: The priority that each sink was told.
+            sent_at: When a message with at least a priority was first sent.
+            escalated: Indices of the escalation rules that were followed.
+            is_open: It has not ended.
+            earlier: Numbers of the events that it continues.
+        """
+        incident = _Incident(camera, event)
+        incident.told = {sink: PRIORITIES.index(priority) for sink, priority in told.items()}
+        incident.rank = max(incident.told.values(), default=0)
+        incident.sent_at = {PRIORITIES.index(name): at for name, at in sent_at.items()}
+        incident.escalated, incident.is_open = set(escalated), is_open
+        for number in (*earlier, event.number):
+            self._incidents[camera, number] = incident
 
     def acknowledge(self, camera: str, number: int) -> None:
         """Ends the escalation of an event, and of those that it continues or that continue it."""

@@ -34,7 +34,11 @@ from violence_detection.live.processes.capture_messages import (
     StreamOpened,
 )
 from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
-from violence_detection.live.processes.process_messages import PictureOrder, StrideOrder
+from violence_detection.live.processes.process_messages import (
+    JudgeOrder,
+    PictureOrder,
+    StrideOrder,
+)
 from violence_detection.live.processes.worker_process import CaptureStart, WorkerChannel
 from violence_detection.live.recording.privacy_masks import PrivacyMasks
 from violence_detection.models.run import Run
@@ -169,6 +173,8 @@ class Capture:
                 self._maker.set_stride(order.stride_s)
             elif isinstance(order, PictureOrder):
                 self._pictures.order(order.hold_s)
+            elif isinstance(order, JudgeOrder):
+                self._sender.redirect(Path(order.address))
             elif isinstance(order, ClipOrder | ClipEnd) and self._recorder:
                 self._recorder.order(order)
             if time.monotonic() >= status_s + _STATUS_S:

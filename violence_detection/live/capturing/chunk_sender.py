@@ -16,7 +16,7 @@ _RETRY_S = 0.5
 
 
 class ChunkSender:
-    """The way of a camera's chunks to the judge. `put` never waits.
+    """The way of a camera's chunks to its judge. `put` never waits.
 
     Attributes:
         dropped: Count of windows that the judge did not take.
@@ -43,13 +43,20 @@ class ChunkSender:
                 self._drop(self._pop())
             self._changed.notify()
 
+    def redirect(self, address: Path) -> None:
+        """Sends to another judge from now on, which passes on the windows whose images the former
+        one has."""
+        with self._changed:
+            self._address = address
+            self._changed.notify()
+
     def run(self) -> None:
         """Sends for ever."""
         while True:
+            address = self._address
             try:
-                with chunk_socket.connect(self._address, timeout_s=_SEND_TIMEOUT_S) as connection:
-                    while True:
-                        chunk = self._next()
+                with chunk_socket.connect(address, timeout_s=_SEND_TIMEOUT_S) as connection:
+                    while chunk := self._next(address):
                         try:
                             chunk_socket.send_chunk(connection, chunk)
                         except OSError:
@@ -59,11 +66,14 @@ class ChunkSender:
             except OSError:  # no judge, or one that has ended or does not read
                 time.sleep(_RETRY_S)
 
-    def _next(self) -> CameraChunk:
-        """The next chunk, with the windows that were dropped before it."""
+    def _next(self, address: Path) -> CameraChunk | None:
+        """The next chunk, with the windows that were dropped before it; None once another judge
+        than that of an address is to have it."""
         with self._changed:
-            while not self._waiting:
+            while not self._waiting and self._address == address:
                 self._changed.wait()
+            if self._address != address:
+                return None
             chunk, lost = self._pop(), self._lost
             self._lost = []
         return dataclasses.replace(chunk, windows=(*lost, *chunk.windows)) if lost else chunk

@@ -247,6 +247,13 @@ class WatchFile(Config):
         low=0,
         high=24,
     )
+    judges: int | None = option(
+        None,
+        "Processes that judge, which share the cameras; default: one for each GPU, or one.",
+        group="Advanced",
+        low=1,
+        high=16,
+    )
     camera_down_s: float = option(
         60.0,
         "Seconds without frames after which sinks are told that a camera is down.",

@@ -1,4 +1,4 @@
-"""Settings of the clips that are kept: days, sizes."""
+"""Settings of what is kept: days and sizes of clips, days of events and scores."""
 
 from dataclasses import dataclass, field
 
@@ -38,7 +38,7 @@ class JudgedDays(Config):
 
 @dataclass(frozen=True)
 class RetentionConfig(Config):
-    """Limits of the clips that are kept.
+    """Limits of the clips, events and scores that are kept.
 
     Attributes:
         days, judged_days: See their classes.
@@ -49,6 +49,21 @@ class RetentionConfig(Config):
     )
     min_free_gb: float = option(
         10.0, "Gigabytes of the disk that are left free.", group="Output", low=0.0, high=1e6
+    )
+    event_days: float = option(
+        365.0,
+        "Days after which events without a clip are deleted, with their verdicts and messages.",
+        group="Output",
+        low=1.0,
+        high=36500.0,
+    )
+    minute_days: float = option(
+        90.0,
+        "Days after which the scores of all windows are deleted, and with them what replay and "
+        "calibrate can use.",
+        group="Output",
+        low=1.0,
+        high=36500.0,
     )
     days: RetentionDays = field(default_factory=RetentionDays)
     judged_days: JudgedDays = field(default_factory=JudgedDays)

@@ -19,7 +19,8 @@ from violence_detection.errors import ConfigError
 from violence_detection.live.configuration import cameras_file
 from violence_detection.live.demonstration.demo_score import DemoScore, FightLog, FoundEvent, score
 from violence_detection.live.processes import watch_notices
-from violence_detection.live.supervision.supervisor import SOCKET, Supervisor
+from violence_detection.live.supervision.supervisor import Supervisor
+from violence_detection.live.supervision.watch_parts import SOCKET
 from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.video.rtsp_server import PlayedCamera, RtspServer

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from violence_detection.errors import RunError, VideoError, ViolenceDetectionError
-from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.run_extractor import extractor_of_run
 from violence_detection.live.judging.window_queue import WindowQueue
 from violence_detection.live.processes import chunk_socket
 from violence_detection.live.processes.process_messages import (
@@ -87,7 +87,7 @@ class WindowScorer:
 
         record = run.record()
         gpus = tf.config.list_physical_devices("GPU")
-        self._extractor = FeatureExtractor.from_run(
+        self._extractor = extractor_of_run(
             record, weights=None, batch_size=_ENCODED_ON_GPU if gpus else _ENCODED_ON_CPU
         )
         space = self._extractor.space
@@ -258,7 +258,7 @@ def _accept(listener: socket.socket, queue: WindowQueue) -> None:
 
 def take_chunks(connection: socket.socket, queue: WindowQueue) -> None:
     """Adds the chunks of a capture until it closes the connection or sends what is no chunk."""
-    camera = ""
+    camera, section = "", -1
     with connection, contextlib.suppress(OSError):
         try:
             while chunk := chunk_socket.receive_chunk(connection):
@@ -269,5 +269,8 @@ def take_chunks(connection: socket.socket, queue: WindowQueue) -> None:
                         f"{chunk.camera[:40]}"
                     )
                 queue.add(chunk)
+                section = chunk.section
         except VideoError as error:
             log.error(f"The connection of {camera or 'a capture'} was closed: {error}")
+        finally:
+            queue.forget(camera, section)

@@ -154,6 +154,14 @@ class WindowQueue:
             ]
             self._changed.notify_all()
 
+    def forget(self, camera: str, section: int) -> None:
+        """Drops the images of a section of a camera that has gone, to another judge or for good;
+        its windows that wait are judged."""
+        with self._changed:
+            known = self._sections.get(camera)
+            if known is not None and known.number == section:
+                del self._sections[camera]
+
     def wait(self, *, images: int, first_s: float, more_s: float) -> None:
         """Waits for windows: up to `first_s` for the first, then up to `more_s` for more, unless
         there are `images` to encode."""

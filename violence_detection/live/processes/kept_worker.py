@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.live.processes.restart_rule import RestartRule
+from violence_detection.live.processes.restart_rule import FAILED_DELAY_S, RestartRule
 from violence_detection.live.processes.worker_process import WorkerKind, WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ class KeptWorker:
         clean: Callable[[str], str] = str,
         start_at_s: float = 0.0,
         first_word_s: float = 30.0,
+        failed_delay_s: float = FAILED_DELAY_S,
         start_worker: StartWorker = WorkerProcess,
     ) -> None:
         """
@@ -44,21 +45,28 @@ class KeptWorker:
             clean: Masks passwords.
             start_at_s: Monotonic time of the first start.
             first_word_s: Seconds to the first message of a process.
+            failed_delay_s: Seconds between two starts of one that has failed.
             start_worker: Starts a process.
         """
         self.kind, self._first, self._on_message = kind, first, on_message
         self._clock, self._clean, self._first_word_s = clock, clean, first_word_s
         self._start_worker = start_worker
-        self._rule = RestartRule()
+        self._new_rule = lambda: RestartRule(failed_delay_s)
+        self._rule = self._new_rule()
         self._start_at_s: float | None = start_at_s
         self._process: WorkerProcess | None = None
-        self.is_ending = self._is_silent = False
+        self.is_ending = self._is_silent = self._is_restarting = False
         self.starts, self.reason = 0, ""
 
     @property
     def has_failed(self) -> bool:
         """True if it died again and again, and has not lived for long since."""
         return self._rule.has_failed
+
+    @property
+    def is_starting(self) -> bool:
+        """True while its process has not said anything."""
+        return self._process is not None and self._process.heard_s is None
 
     def is_of(self, process: WorkerProcess) -> bool:
         """True for its present process: an earlier one may still be heard."""
@@ -100,10 +108,20 @@ class KeptWorker:
         """Notes that its process has ended; returns the seconds until the next is started."""
         process, self._process, self._is_silent = self._process, None, False
         now_s = self._clock()
+        if self._is_restarting:
+            self._is_restarting, self._start_at_s = False, now_s
+            return 0.0
         self.reason = process.end_reason()
         delay_s = self._rule.delay_s(now_s, lived_s=now_s - process.started_s)
         self._start_at_s = now_s + delay_s
         return delay_s
+
+    def restart(self) -> None:
+        """Ends its process, if one runs, and starts the next soon; earlier deaths do not count."""
+        self._rule, self._start_at_s = self._new_rule(), self._clock()
+        self._is_restarting = self._process is not None
+        if self._process:
+            self._process.terminate()
 
     def send(self, message: Any) -> None:
         """Sends an object to its process; nothing while none runs."""

@@ -35,6 +35,21 @@ class PageStart:
 
 
 @dataclass(frozen=True)
+class PageChange:
+    """New values of `PageStart` for a page that goes on."""
+
+    timezone: str
+    file: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PageFailed:
+    """The page cannot be shown; `message` says why, and what to do."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class PageAlive:
     """The page answers.
 

@@ -227,6 +227,13 @@ class StrideOrder:
 
 
 @dataclass(frozen=True)
+class JudgeOrder:
+    """The capture sends its chunks to another judge from now on, whose socket has this path."""
+
+    address: str
+
+
+@dataclass(frozen=True)
 class PictureOrder:
     """The capture makes pictures for so many seconds from now on: somebody looks at the page."""
 

@@ -14,12 +14,17 @@ class RestartRule:
         has_failed: It died 5 times in 10 minutes, and has not lived for 10 minutes since.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, failed_delay_s: float = FAILED_DELAY_S) -> None:
+        """
+        Args:
+            failed_delay_s: Seconds to wait after a death of one that has failed.
+        """
+        self._failed_delay_s = failed_delay_s
         self._deaths: deque[float] = deque(maxlen=_MAX_DEATHS)
         self.has_failed = False
 
     def delay_s(self, now_s: float, *, lived_s: float) -> float:
-        """Seconds to wait after a death; 5 minutes for one that has failed.
+        """Seconds to wait after a death; more for one that has failed.
 
         Args:
             now_s: Monotonic time of the death.
@@ -31,4 +36,4 @@ class RestartRule:
         self._deaths.append(now_s)
         is_full = len(self._deaths) == _MAX_DEATHS
         self.has_failed |= is_full and now_s - self._deaths[0] <= _PERIOD_S
-        return FAILED_DELAY_S if self.has_failed else _DELAY_S
+        return self._failed_delay_s if self.has_failed else _DELAY_S

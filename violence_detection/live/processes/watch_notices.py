@@ -44,10 +44,11 @@ class Started(Notice):
 
 @dataclass(frozen=True)
 class JudgeChanged(Notice):
-    """The judge is ready or down.
+    """A judge is ready or down.
 
     Attributes:
         state: `ready` or `down`.
+        judge: Its number: 1, 2, …
         reason: Why it is down.
         engine: Of a judge that is ready: the engine and its precision.
         window_s: Of a judge that is ready: seconds of a window.
@@ -55,6 +56,7 @@ class JudgeChanged(Notice):
 
     name = "judge"
     state: str
+    judge: int = 1
     reason: str = ""
     engine: str = ""
     window_s: float = 0.0

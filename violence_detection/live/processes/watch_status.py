@@ -47,6 +47,34 @@ class CameraStatus:
 
 
 @dataclass(frozen=True)
+class JudgeStatus:
+    """State of a judge.
+
+    Attributes:
+        number: 1, 2, …
+        state: `starting`, `ready` or `down`.
+        reason: Why it is down; empty if it is not.
+        engine: Its engine and precision; empty before it was ready.
+        gpu: Its GPU, by its name for CUDA; empty for none, or for all that there are.
+        cameras: Names of the cameras that it judges now.
+        waiting: Windows that wait for it.
+        queue_age_s: Seconds that the oldest of them has waited.
+        judged, unjudged: Counts of windows since its process started.
+    """
+
+    number: int
+    state: str
+    reason: str = ""
+    engine: str = ""
+    gpu: str = ""
+    cameras: tuple[str, ...] = ()
+    waiting: int = 0
+    queue_age_s: float = 0.0
+    judged: int = 0
+    unjudged: int = 0
+
+
+@dataclass(frozen=True)
 class SinkStatus:
     """State of a receiver of notifications.
 
@@ -73,8 +101,9 @@ class WatchStatus:
 
     Attributes:
         started_ms: When the supervisor started, UTC.
-        judge: `starting`, `ready` or `down`.
+        judge: `ready` if a judge is, `down` if all are, else `starting`.
         run: Name of the run that judges.
+        judges: Each of them; one where there is no GPU, or as many as the file says.
         warnings: Sentences for people: what is wrong with the machine or the configuration.
     """
 
@@ -84,6 +113,7 @@ class WatchStatus:
     cameras: tuple[CameraStatus, ...] = ()
     sinks: tuple[SinkStatus, ...] = ()
     warnings: tuple[str, ...] = ()
+    judges: tuple[JudgeStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -96,5 +126,9 @@ class WatchStatus:
             for row in values["cameras"]
         )
         sinks = tuple(SinkStatus(**row) for row in values["sinks"])
+        judges = tuple(
+            JudgeStatus(**row | {"cameras": tuple(row["cameras"])}) for row in values["judges"]
+        )
         rest = {"cameras": cameras, "sinks": sinks, "warnings": tuple(values["warnings"])}
+        rest["judges"] = judges
         return cls(**values | rest)

@@ -50,7 +50,7 @@ class CaptureStart:
     Attributes:
         camera: The camera.
         run: Folder of the run, which says what a window and its images are.
-        judge: Path of the Unix socket on which the judge takes chunks.
+        judge: Path of the Unix socket on which its judge takes chunks, in the folder of all data.
         first_section: Number of its first section: higher than those of its predecessors.
     """
 
@@ -84,6 +84,7 @@ class WorkerKind:
         threads: Threads that libraries may start; None for no limit.
         niceness: Added to its niceness; a higher number gives way to other processes.
         memory_bytes: Limit of its own memory; 0 for no limit.
+        environment: Variables that it has in addition to the supervisor's.
     """
 
     name: str
@@ -92,6 +93,7 @@ class WorkerKind:
     threads: int | None = 1
     niceness: int = 0
     memory_bytes: int = 0
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 class WorkerChannel:
@@ -176,7 +178,9 @@ class WorkerProcess:
             str(kind.memory_bytes),
             str(kind.niceness),
         ]
-        limits = ProcessKind(kind.name, VideoError, threads=kind.threads)
+        limits = ProcessKind(
+            kind.name, VideoError, threads=kind.threads, environment=kind.environment
+        )
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, *arguments],

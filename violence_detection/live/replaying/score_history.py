@@ -33,7 +33,7 @@ from violence_detection.live.replaying.replay import (
 from violence_detection.live.replaying.threshold_calibration import Calibration, calibrate
 from violence_detection.live.storage.event_list import EventFilter, list_events
 from violence_detection.live.storage.event_reader import EventReader
-from violence_detection.live.supervision.supervisor import STORE
+from violence_detection.live.supervision.watch_parts import STORE
 from violence_detection.live.watching.camera_alerts import alert_settings
 from violence_detection.live.watching.watched_camera import settings_digest
 

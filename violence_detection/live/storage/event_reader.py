@@ -14,6 +14,7 @@ from violence_detection.live.storage.event_records import (
     JudgedEvent,
     Minute,
     OutboxRow,
+    SentMessage,
     SinkCounts,
     Snooze,
     StoredClip,
@@ -95,6 +96,23 @@ class EventReader:
     def open_events(self) -> list[StoredEvent]:
         """Events without an end, the oldest first: after a kill, those of the killed process."""
         return self._records(StoredEvent, "events", "where state = 'open' order by id")
+
+    def chain(self, event_id: str) -> list[StoredEvent]:
+        """An event with those that it continues and those that continue it, the oldest first."""
+        names = ", ".join(field.name for field in dataclasses.fields(StoredEvent))
+        earlier = (
+            "with recursive earlier(id, continues) as (select id, continues from events where "
+            "id = ? union select e.id, e.continues from events e join earlier on "
+            "e.id = earlier.continues) select id from earlier order by id limit 1"
+        )
+        later = (
+            "with recursive later(id, camera) as (select id, camera from events where id = ? "
+            "union select e.id, e.camera from events e join later on e.camera = later.camera and "
+            "e.id > later.id and e.continues = later.id) "
+            f"select {names} from events where id in (select id from later) order by id"
+        )
+        first = self.rows(earlier, [event_id])
+        return [StoredEvent(*row) for row in self.rows(later, first[0])] if first else []
 
     def windows(self, event_id: str) -> list[EventWindow]:
         rows = self.rows(
@@ -181,6 +199,20 @@ class EventReader:
             [since_ms],
         )
         return list({row[0]: row for row in rows}.values())
+
+    def sent_messages(self, event_id: str | None = None, *, since_ms: int = 0) -> list[SentMessage]:
+        """Messages about an event, or about all events, that were decided after `since_ms`, in
+        their order; those that nobody needs any more are left out."""
+        rows = self.rows(
+            "select event, sink, kind, priority, created_ms from outbox where created_ms > ? and "
+            "cancelled_ms is null and event is not null and (? is null or event = ?) order by n",
+            [since_ms, event_id, event_id],
+        )
+        return [SentMessage(*row) for row in rows]
+
+    def last_minute_ms(self) -> int:
+        """UTC at which the last stored minute of a camera ends; 0 before the first."""
+        return 60_000 * (1 + self.rows("select coalesce(max(minute), -1) from minutes")[0][0])
 
     def sink_counts(self) -> list[SinkCounts]:
         """Counts of each sink that ever had a message; what a digest holds counts as sent."""

@@ -32,6 +32,8 @@ class StoredEvent:
             or empty.
         acknowledged_by: Name of the person who acknowledged it, or None.
         acknowledged_ms: The time of that, or None.
+        stratum: Of a spot check: `any`, `high` or `middle`, the scores it was drawn from; else
+            empty.
     """
 
     id: str
@@ -50,6 +52,26 @@ class StoredEvent:
     suppressed_by: str = ""
     acknowledged_by: str | None = None
     acknowledged_ms: int | None = None
+    stratum: str = ""
+
+
+@dataclass(frozen=True)
+class SentMessage:
+    """A message about an event that was decided to be sent, whether the sink has it or not.
+
+    Attributes:
+        event: Id of the event, the first of those that continue each other.
+        sink: Name of the sink.
+        kind: `start`, `rise`, `end` or `escalation`.
+        priority: Of the event then.
+        at_ms: When it was decided.
+    """
+
+    event: str
+    sink: str
+    kind: str
+    priority: str
+    at_ms: int
 
 
 @dataclass(frozen=True)

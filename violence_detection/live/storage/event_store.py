@@ -108,7 +108,8 @@ class EventStore(StoreWriter):
         self.write(lambda db: db.executemany(statement, rows) and None)
 
     def acknowledge(self, event_id: str, *, by: str) -> bool:
-        """Stores that a person has seen an event; escalations that wait are not sent.
+        """Stores that a person has seen an event; escalations that wait, of those that it continues
+        too, are not sent.
 
         Returns:
             False if the event does not exist, or somebody has acknowledged it before.
@@ -122,9 +123,11 @@ class EventStore(StoreWriter):
                 [by, now, event_id],
             ).rowcount
             db.execute(
-                f"update outbox set cancelled_ms = ? where event = ? and kind = 'escalation' "
-                f"and {WAITING}",
-                [now, event_id],
+                "with recursive earlier(id) as (select ? union select e.continues from events e "
+                "join earlier on e.id = earlier.id where e.continues is not null) "
+                "update outbox set cancelled_ms = ? where event in earlier "
+                f"and kind = 'escalation' and {WAITING}",
+                [event_id, now],
             )
             return changed == 1
 

@@ -1,5 +1,6 @@
 """Tables of the event store, the steps between their versions, and connections to the file."""
 
+import contextlib
 import ctypes
 import os
 import sqlite3
@@ -68,6 +69,10 @@ MIGRATIONS = (
         camera text primary key, until_ms integer not null, by text not null
     ) strict;
     """,
+    """
+    alter table events add column stratum text not null default '';
+    create index events_by_stratum on events (stratum, id) where stratum <> '';
+    """,
 )
 _BUSY_S = 5.0
 _APPLICATION_ID = 0x56444556  # `file` and SQLite's tools show it: VDEV
@@ -118,11 +123,13 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
         try:
+            connection.execute("pragma auto_vacuum = incremental")  # of a new file
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
             connection.execute("pragma foreign_keys = on")
             connection.execute("pragma journal_size_limit = 16777216")
             _migrate(connection, path)
+            _let_it_shrink(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -164,6 +171,18 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"begin immediate; {MIGRATIONS[number]} pragma user_version = {number + 1}; "
             f"pragma application_id = {_APPLICATION_ID}; commit"
         )
+
+
+def _let_it_shrink(connection: sqlite3.Connection, path: Path) -> None:
+    """Rewrites a file of before, which could not give room back, if there is room for its copy."""
+    if connection.execute("pragma auto_vacuum").fetchone()[0] != 0:
+        return
+    space = os.statvfs(path.parent)
+    if space.f_bavail * space.f_frsize < 3 * path.stat().st_size:
+        return
+    connection.execute("pragma auto_vacuum = incremental")
+    with contextlib.suppress(sqlite3.OperationalError):  # a reader is in it: at the next start
+        connection.execute("vacuum")
 
 
 def _other_version(path: Path, version: int) -> str:

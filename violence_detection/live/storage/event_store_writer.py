@@ -139,6 +139,11 @@ class StoreWriter(EventReader):
                 self._connection.execute("rollback")
             raise
 
+    def shrink(self, *, pages: int) -> None:
+        """Gives the room of deleted rows back to the disk, up to so many pages of 4 KB."""
+        with self._lock, contextlib.suppress(sqlite3.OperationalError):  # full, or being read
+            self._connection.execute(f"pragma incremental_vacuum({pages})").fetchall()
+
     # -- ballast
 
     @property

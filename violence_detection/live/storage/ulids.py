@@ -45,6 +45,11 @@ def time_ms(ulid: str) -> int:
     return _number(ulid) >> _RANDOM_BITS
 
 
+def lowest(time_ms: int) -> str:
+    """The smallest ULID of a time, UTC in milliseconds: those of earlier times are smaller."""
+    return _text(max(0, time_ms) << _RANDOM_BITS)
+
+
 def _number(ulid: str) -> int:
     value = 0
     for character in ulid:

@@ -1,32 +1,40 @@
-"""Upkeep of the event store: daily copies, and a word when its disk is full."""
+"""Upkeep of the event store: daily copies, old rows, and a word when its disk is full."""
 
 import logging
 import threading
 
 from violence_detection.errors import ViolenceDetectionError
+from violence_detection.live.configuration.retention_settings import RetentionConfig
 from violence_detection.live.processes.joined_clock import JoinedClock
-from violence_detection.live.storage import event_backups
+from violence_detection.live.storage import event_backups, row_retention
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.watching.watch_warnings import WatchWarnings
 
 log = logging.getLogger(__name__)
 
-_DISK_EVERY_S, _COPY_EVERY_S = 60.0, 3600.0
-
-
-def end_open_events(store: EventStore) -> None:
-    """Ends the events that a supervisor that was killed has left open."""
-    for event in store.open_events():
-        windows = store.windows(event.id)
-        store.record_end(event.id, end_ms=windows[-1].end_ms if windows else event.start_ms)
+_DISK_EVERY_S, _COPY_EVERY_S, _ROWS_EVERY_S = 60.0, 3600.0, 3600.0
 
 
 class StoreUpkeep:
     """Looks after the event store of a watch."""
 
-    def __init__(self, store: EventStore, clock: JoinedClock, warnings: WatchWarnings) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        clock: JoinedClock,
+        warnings: WatchWarnings,
+        retention: RetentionConfig,
+    ) -> None:
+        """
+        Args:
+            store: The event store.
+            clock: Monotonic times and UTC.
+            warnings: Is told while the disk is full.
+            retention: Has the days after which rows are deleted; may be set anew.
+        """
         self._store, self._clock, self._warnings = store, clock, warnings
-        self._disk_s = self._copy_s = clock.monotonic()
+        self.retention = retention
+        self._disk_s = self._copy_s = self._rows_s = clock.monotonic()
         self._copying: threading.Thread | None = None
 
     def tick(self) -> None:
@@ -40,6 +48,19 @@ class StoreUpkeep:
                 f"The disk of {self._store.path.parent} is full. Events are still stored and sent.",
                 holds=self._store.is_short_of_disk,
             )
+        if now_s >= self._rows_s:
+            deleted = row_retention.delete_old(
+                self._store,
+                event_days=self.retention.event_days,
+                minute_days=self.retention.minute_days,
+            )
+            # What is left goes in the next seconds, so that no alert waits.
+            self._rows_s = now_s + (_ROWS_EVERY_S if deleted.is_done else 0.0)
+            if deleted.events or deleted.minutes:
+                log.info(
+                    f"Old rows deleted: {deleted.events} events, {deleted.minutes} minutes of "
+                    "scores."
+                )
         if now_s >= self._copy_s:
             self._copy_s = now_s + _COPY_EVERY_S
             self._copying = threading.Thread(target=self._copy, name="backup", daemon=True)

@@ -113,6 +113,11 @@ class WatchSinks:
             at = datetime.fromtimestamp(sent_ms / 1000, UTC)
             self.policy.note_sent(camera, priority, at)
 
+    @property
+    def enders(self) -> list[str]:
+        """Names of the sinks that are told of the ends of events."""
+        return [sink.name for sink in self._sinks if sink.notifier.wants_end]
+
     def send_to_all(self, message: Message) -> None:
         """Stores a message that is not about an event for every sink."""
         self._store.record_messages(outbox.addressed(message, self._sinks))

@@ -9,7 +9,12 @@ from violence_detection.errors import ConfigError
 from violence_detection.live.configuration.config import WatchFile, settings_json
 from violence_detection.live.processes.joined_clock import JoinedClock
 from violence_detection.live.processes.kept_worker import KeptWorker, StartWorker
-from violence_detection.live.processes.page_start import PageAlive, PageStart
+from violence_detection.live.processes.page_start import (
+    PageAlive,
+    PageChange,
+    PageFailed,
+    PageStart,
+)
 from violence_detection.live.processes.watch_notices import PageChanged
 from violence_detection.live.processes.worker_process import WorkerKind, WorkerProcess
 from violence_detection.models.run import Run
@@ -17,6 +22,7 @@ from violence_detection.models.run import Run
 log = logging.getLogger(__name__)
 
 _NEEDED = ("fastapi", "uvicorn")
+_FAILED_DELAY_S = 30.0  # its port may be free again
 
 
 class WatchWeb:
@@ -24,6 +30,7 @@ class WatchWeb:
 
     Attributes:
         address: Of the page, or empty while it is not there.
+        problem: A sentence about why it cannot be there; empty if it can.
     """
 
     def __init__(
@@ -57,12 +64,19 @@ class WatchWeb:
                 )
         self._file, self._clock, self._report = file, clock, report
         self._store, self._socket = store, socket
-        self.address = ""
+        self.address = self.problem = self._failure = self._reported = ""
+        kind = WorkerKind(
+            "The page",
+            "violence_detection.live.web.process",
+            (PageAlive, PageFailed),
+            niceness=5,
+        )
         self._worker = KeptWorker(
-            WorkerKind("The page", "violence_detection.live.web.process", (PageAlive,), niceness=5),
+            kind,
             self._start,
             hear,
             clock=clock.monotonic,
+            failed_delay_s=_FAILED_DELAY_S,
             start_worker=start_worker,
         )
         self._worker.tick()
@@ -70,6 +84,15 @@ class WatchWeb:
     def tick(self) -> None:
         """Starts it if that is due, and ends it if it is silent."""
         self._worker.tick()
+
+    def apply(self, file: WatchFile) -> None:
+        """Takes over a new file: the page goes on, unless its own settings have changed."""
+        is_new, self._file = file.web != self._file.web, file
+        if is_new:
+            self.address = self.problem = self._reported = ""
+            self._worker.restart()
+        else:
+            self._worker.send(PageChange(file.timezone, settings_json(file)))
 
     def end(self) -> None:
         """Ends it for good."""
@@ -83,14 +106,23 @@ class WatchWeb:
         if isinstance(message, PageAlive):
             if not self.address:
                 self.address = self._file.web.link_base(message.port)
+                self.problem = self._failure = self._reported = ""
                 self._report(PageChanged(self._clock.now_ms(), "up", self.address))
             return
-        self._worker.note_end()
-        self.address = ""
-        if self._worker.is_ending:
+        if isinstance(message, PageFailed):
+            self._failure = message.message
             return
-        log.error(f"The page ended: {self._worker.reason}. It is started again.")
-        self._report(PageChanged(self._clock.now_ms(), "down", reason=self._worker.reason))
+        is_restarted = self._worker.note_end() == 0.0
+        self.address = ""
+        if self._worker.is_ending or is_restarted:
+            return
+        reason, self._failure = self._failure or self._worker.reason, ""
+        if self._worker.has_failed or reason != self._worker.reason:
+            self.problem = f"The page is not there: {reason}."
+        if reason != self._reported:  # it is tried again and again, and said once
+            self._reported = reason
+            log.error(f"The page ended: {reason}. It is started again.")
+            self._report(PageChanged(self._clock.now_ms(), "down", reason=reason))
 
     def _start(self) -> PageStart:
         file, record = self._file, Run(self._file.run).record()

@@ -31,11 +31,11 @@ from violence_detection.live.storage.event_records import (
 )
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.storage.judged_stretches import float32
-from violence_detection.live.storage.messages import Message
+from violence_detection.live.watching.event_messages import event_message
+from violence_detection.live.watching.event_numbers import EventNumbers
 
 _KEPT_S = 120.0  # windows from before an event is announced may belong to it
 _QUIET_S = 60.0
-_KEPT_IDS = 100
 # Reasons that the store keeps: nobody was told of an event that many would expect to hear of.
 _SUPPRESSED = ("cooldown", "quiet_hours", "snooze", "observe")
 
@@ -80,12 +80,12 @@ class CameraAlerts:
         clock: JoinedClock,
         decide: Callable[[str, EventChange, datetime], Decision],
         timezone: str,
-        page: str,
+        page: Callable[[], str],
         run_digest: str,
         settings_digest: str,
         report: Callable[[EventChanged], None],
         record: Callable[[str, StoredEvent, float], None],
-        first_number: int = 1,
+        numbers: EventNumbers,
     ) -> None:
         """
         Args:
@@ -94,14 +94,13 @@ class CameraAlerts:
             clock: UTC of monotonic times.
             decide: Decides who is told of a change, by camera and time (UTC).
             timezone: Zone of the times in messages.
-            page: Address of the review page, for links in messages; empty for none.
+            page: Gives the address of the review page, for links in messages; empty for none.
             run_digest: Of the run that judges.
             settings_digest: Of the camera's settings.
             report: Is told of every change.
             record: Orders clips: gets the change (`start`, `rise` or `end`), the event, and the
                 monotonic time of its start, or of its end.
-            first_number: Number of its first event for the notification policy, in which those of
-                a camera do not repeat.
+            numbers: Numbers of its events for the notification policy.
         """
         self._camera, self._store, self._clock = camera, store, clock
         self._decide, self._timezone, self._page = decide, timezone, page
@@ -112,8 +111,7 @@ class CameraAlerts:
         self._last_s: float | None = None  # the end of the last window or unjudged stretch
         self._recent: deque[Window] = deque()
         self._unsaved: list[Window] = []  # of the open event
-        self._ids: dict[int, str] = {}  # of the events of which messages may become due
-        self._before, self._escalations = first_number - 1, 0
+        self._numbers, self._before = numbers, numbers.begin()
         self.event: StoredEvent | None = None
         self._start_s = 0.0  # of the open event, by the times of windows
         self.score: float | None = None
@@ -168,18 +166,13 @@ class CameraAlerts:
 
     def send_due(self, due: DueMessage) -> None:
         """Stores a message that the time has made due: one that was held back, or an escalation."""
-        event_id = self._ids.get(due.event.number)
+        event_id = self._numbers.id_of(due.event.number)
         event = self._store.event(event_id) if event_id else None
         if event is None:
             return
         event = dataclasses.replace(event, priority=due.decision.priority)
-        self._escalations += due.kind == "escalation"
         messages = self._messages(event, due.kind, due.decision, event.end_ms)
         self._store.record_messages(messages)
-
-    def number_of(self, event_id: str) -> int | None:
-        """The number of an event for the notification policy; None if it is too old."""
-        return next((number for number, known in self._ids.items() if known == event_id), None)
 
     def finish(self) -> None:
         """Ends the open event: the camera is not watched any more."""
@@ -265,12 +258,10 @@ class CameraAlerts:
             camera=self._camera.name,
             start_ms=self._clock.ms(event.start_s + self._offset_s),
             threshold=self._camera.settings.alert.threshold,
-            continues=self._ids.get(event.continues) if event.continues else None,
+            continues=self._numbers.id_of(event.continues) if event.continues else None,
             **self._digests,
         )
-        self._ids[event.number] = self.event.id
-        while len(self._ids) > _KEPT_IDS:
-            del self._ids[next(iter(self._ids))]
+        self._numbers.add(event.number, self.event.id)
         self._unsaved = [window for window in self._recent if window.end_s > event.start_s]
         self.started += 1
 
@@ -285,24 +276,15 @@ class CameraAlerts:
             decision: Who is told.
             end_ms: UTC of the end of an event that has ended.
         """
-        # A sink may be told of two rises of an event, to medium and to high, and of several steps
-        # of an escalation.
-        number = {"rise": f"-{event.priority}", "escalation": f"-{self._escalations}"}
-        message = Message(
-            id=f"{event.id}-{kind}{number.get(kind, '')}",
-            kind=kind,
+        chain = self._store.chain(event.continues) if event.continues else []
+        message = event_message(
+            [*(earlier for earlier in chain if earlier.id < event.id), event],
+            kind,
             at_ms=self._clock.now_ms(),
             timezone=self._timezone,
-            link=f"{self._page}/events/{event.id}" if self._page else "",
-            event=event.id,
-            camera=self._camera.name,
-            title=self._camera.title,
-            site=self._camera.site,
-            priority=event.priority,
-            start_ms=event.start_ms,
+            page=self._page(),
+            camera=self._camera,
             end_ms=end_ms,
-            peak=round(event.peak, 6),
-            threshold=event.threshold,
         )
         return [
             Addressed(addressee.sink, dataclasses.replace(message, **_held_back(addressee)))

@@ -5,12 +5,12 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from violence_detection.inference.alert_policy import EventChange
 from violence_detection.inference.notification_policy import Decision
-from violence_detection.live.access.config import WebSettings
 from violence_detection.live.configuration.camera_settings import CameraAlert
 from violence_detection.live.configuration.config import Camera, WatchFile
 from violence_detection.live.processes.capture_messages import CAPTURE_MESSAGES
@@ -23,12 +23,11 @@ from violence_detection.live.storage.event_records import StoredEvent
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.watching.camera_alerts import CameraAlerts
 from violence_detection.live.watching.camera_states import CameraStates
+from violence_detection.live.watching.event_numbers import EventNumbers
 from violence_detection.live.watching.watched_camera import WatchedCamera, settings_digest
 
-JUDGE_SOCKET = "judge.sock"
 _SAME_HOST_S = 0.5  # between the first attempts of two cameras of a host
 _SECTIONS = 1_000_000  # at most, of one capture process
-_EVENTS = 1_000_000  # at most, of one alert policy
 _OWN_BYTES = 2**30  # of a capture, beside the frames that it holds
 _NICENESS = 5
 
@@ -60,6 +59,9 @@ class CameraSet:
         report: Callable[[EventChanged], None],
         record: Callable[[str, StoredEvent, float], None],
         hear: Callable[[str], Callable[[WorkerProcess, Any], None]],
+        judge_of: Callable[[str], Path],
+        numbers: EventNumbers,
+        page: Callable[[], str],
         start_worker: StartWorker,
     ) -> None:
         """
@@ -70,13 +72,17 @@ class CameraSet:
             report: Is told of every change of an event.
             record: Orders clips; see `CameraAlerts`.
             hear: Gives what takes the messages of a camera's capture.
+            judge_of: Gives the socket of a camera's judge.
+            numbers: Numbers of events for the notification policy.
+            page: Gives the address of the review page; empty for none.
             start_worker: Starts a process.
         """
         self._file, self._store, self._clock, self._states = file, store, clock, states
         self._run_digest, self._decide, self._report = run_digest, decide, report
         self._record, self._hear, self._start_worker = record, hear, start_worker
+        self._judge_of, self._event_numbers, self._page = judge_of, numbers, page
         self._cameras: dict[str, WatchedCamera] = {}
-        self._numbers = itertools.count()  # of captures and of alert policies: none comes twice
+        self._numbers = itertools.count()  # of captures: none comes twice
         self._removed = (0, 0, 0)  # counts of cameras that were removed
         self._add(file.cameras)
 
@@ -140,6 +146,7 @@ class CameraSet:
                 store=self._store,
                 clock=self._clock,
                 run_digest=self._run_digest,
+                judge=self._judge_of(camera.name),
             )
             hosts[host] += 1
             worker.tick()
@@ -156,7 +163,7 @@ class CameraSet:
         return KeptWorker(
             kind,
             lambda: CaptureStart(
-                camera, file.run, file.data / JUDGE_SOCKET, next(self._numbers) * _SECTIONS
+                camera, file.run, self._judge_of(camera.name), next(self._numbers) * _SECTIONS
             ),
             self._hear(camera.name),
             clock=self._clock.monotonic,
@@ -176,19 +183,13 @@ class CameraSet:
             clock=self._clock,
             decide=self._decide,
             timezone=self._file.timezone,
-            page=_page_of(self._file.web),
+            page=self._page,
             run_digest=self._run_digest,
             settings_digest=digest,
             report=self._report,
             record=self._record,
-            first_number=1 + next(self._numbers) * _EVENTS,
+            numbers=self._event_numbers,
         )
-
-
-def _page_of(web: WebSettings) -> str:
-    """The address of the page for links; empty if there is none, or its port is not known."""
-    port = web.address[1]
-    return web.link_base(port) if web.enabled and (port or web.url) else ""
 
 
 def _counts(camera: WatchedCamera) -> tuple[int, int, int]:

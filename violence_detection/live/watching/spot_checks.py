@@ -7,7 +7,7 @@ of the last day, and for one in the middle of them.
 
 import random
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _DAY_MS = 86_400_000
 _SCORE_EVERY_MS = 10_000
@@ -16,7 +16,7 @@ _MIN_SCORES = 60  # ten minutes
 # After this time an event that contains the window has begun.
 _SETTLE_MS = 5_000
 # A window of any score must follow its time at once: waiting for a better moment would choose one.
-_ANY_MS = 60_000
+_ANY_MS = 10_000
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,14 @@ class QuietWindow:
         start_s, end_s: Monotonic times.
         end_ms: UTC of its end.
         score: Its probability of violence.
+        stratum: `any`, `high` or `middle` if it was chosen, by what was asked for; else empty.
     """
 
     start_s: float
     end_s: float
     end_ms: int
     score: float
+    stratum: str = ""
 
 
 @dataclass
@@ -40,10 +42,12 @@ class _Wanted:
     """A window that is looked for.
 
     Attributes:
+        stratum: `any`, `high` or `middle`.
         low, high: Scores that it may have.
         until_ms: It is given up then.
     """
 
+    stratum: str
     until_ms: int
     low: float = 0.0
     high: float = 1.0
@@ -84,6 +88,8 @@ class SpotChecks:
             self._begin_day(now_ms)
         if has_event:
             self._candidates.clear()
+            # A time in an event asks for no window after it: the moments of `any` are by chance.
+            self._times = [row for row in self._times if row[0] > now_ms or row[1] != "any"]
             return []
         chosen = [known for known in self._candidates if now_ms >= known.end_ms + _SETTLE_MS]
         self._candidates = [known for known in self._candidates if known not in chosen]
@@ -93,7 +99,7 @@ class SpotChecks:
         for wanted in self._wanted:
             if wanted.low <= window.score <= wanted.high:
                 self._wanted.remove(wanted)
-                self._candidates.append(window)
+                self._candidates.append(replace(window, stratum=wanted.stratum))
                 break
         if now_ms >= self._score_ms + _SCORE_EVERY_MS:
             self._score_ms = now_ms
@@ -115,10 +121,11 @@ class SpotChecks:
         end_ms = (time_ms // _DAY_MS + 1) * _DAY_MS
         scores = sorted(self._scores)
         if stratum == "any":
-            self._wanted.append(_Wanted(time_ms + _ANY_MS))
+            # First: another stratum must not take a high score from it.
+            self._wanted.insert(0, _Wanted("any", time_ms + _ANY_MS))
         elif len(scores) >= _MIN_SCORES:
             low, high = (0.9, 1.0) if stratum == "high" else (0.4, 0.6)
             low, high = (
                 scores[min(len(scores) - 1, int(share * len(scores)))] for share in (low, high)
             )
-            self._wanted.append(_Wanted(end_ms, low, 1.0 if stratum == "high" else high))
+            self._wanted.append(_Wanted(stratum, end_ms, low, 1.0 if stratum == "high" else high))

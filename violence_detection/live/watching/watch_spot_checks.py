@@ -71,6 +71,7 @@ class WatchSpotChecks:
             peak_ms=(start_ms + end_ms) // 2,
             threshold=camera.camera.settings.alert.threshold,
             run_digest=self._run_digest,
+            stratum=window.stratum,
         )
         self._store.record_start(event)
         self._store.record_windows(event.id, [EventWindow(start_ms, end_ms, window.score)])

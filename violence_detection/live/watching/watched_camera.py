@@ -1,13 +1,18 @@
 """A watched camera in the supervisor: its capture process, its alerts and its minutes."""
 
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from violence_detection.live.configuration.config import Camera, settings_json
 from violence_detection.live.processes.capture_messages import CaptureStatus
 from violence_detection.live.processes.joined_clock import JoinedClock
 from violence_detection.live.processes.kept_worker import KeptWorker
-from violence_detection.live.processes.process_messages import JudgedWindow, StrideOrder
+from violence_detection.live.processes.process_messages import (
+    JudgedWindow,
+    JudgeOrder,
+    StrideOrder,
+)
 from violence_detection.live.processes.watch_status import CameraStatus
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.watching.camera_alerts import CameraAlerts
@@ -48,12 +53,14 @@ class WatchedCamera:
         store: EventStore,
         clock: JoinedClock,
         run_digest: str,
+        judge: Path,
     ) -> None:
         """
         Args:
             store: Gets the minutes.
             clock: UTC of monotonic times.
             run_digest: Of the run that judges.
+            judge: Socket of the judge whose windows it has.
         """
         self.camera, self.worker, self.alerts = camera, worker, alerts
         self._store, self._clock = store, clock
@@ -63,7 +70,7 @@ class WatchedCamera:
         self._status: CaptureStatus | None = None
         self._last_s: float | None = None  # the end of the last window
         self._unjudged_s, self._day = 0.0, clock.now_ms() // _DAY_MS
-        self._stride_s = camera.settings.stride_s
+        self._stride_s, self._judge = camera.settings.stride_s, judge
         self.judged = self.unjudged = 0
         self._ended_events = 0  # of alerts that were replaced
 
@@ -84,7 +91,10 @@ class WatchedCamera:
         self.camera, self.alerts = camera, alerts
 
     def add_window(self, window: JudgedWindow) -> None:
-        """Adds the next window of the judge."""
+        """Adds the next window of its judge. One that its former judge gives after it is left out:
+        the time is known already."""
+        if self._last_s is not None and window.end_s <= self._last_s:
+            return
         offset_s = self.clock_offset_s
         end_ms = self._clock.ms(window.end_s + offset_s)
         if window.probability is None:
@@ -110,6 +120,12 @@ class WatchedCamera:
         if stride_s != self._stride_s:
             self._stride_s = stride_s
             self.worker.send(StrideOrder(stride_s))
+
+    def order_judge(self, judge: Path) -> None:
+        """Orders another judge, unless it is the present one."""
+        if judge != self._judge:
+            self._judge = judge
+            self.worker.send(JudgeOrder(str(judge)))
 
     def capture_ended(self) -> None:
         """Notes that the capture has ended: the next one begins with the stride of the settings."""

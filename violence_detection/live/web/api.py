@@ -88,6 +88,8 @@ def status(page: Page, user: Viewer) -> dict[str, Any]:
     """State of the cameras that the user may see, of the sinks and of the judge."""
     values = page.status().to_json()
     values["cameras"] = [row for row in values["cameras"] if user.may_see(row["name"])]
+    for judge in values["judges"]:
+        judge["cameras"] = [name for name in judge["cameras"] if user.may_see(name)]
     if user.cameras is not None:
         # Errors and counts of messages tell of the other cameras.
         values["sinks"] = [

@@ -5,9 +5,16 @@ import os
 import threading
 import time
 
+from violence_detection.errors import ConfigError
 from violence_detection.live.access.accounts import Accounts
-from violence_detection.live.access.listening import check_listen, is_local
-from violence_detection.live.processes.page_start import ACCOUNTS, PageAlive, PageStart
+from violence_detection.live.access.listening import check_free, check_listen, is_local
+from violence_detection.live.processes.page_start import (
+    ACCOUNTS,
+    PageAlive,
+    PageChange,
+    PageFailed,
+    PageStart,
+)
 from violence_detection.live.processes.supervisor_requests import RequestClient
 from violence_detection.live.processes.worker_process import WorkerChannel
 from violence_detection.live.storage.event_reader import EventReader
@@ -25,7 +32,11 @@ def main(start: PageStart, channel: WorkerChannel) -> None:
     """Serves the page until the supervisor has ended, or ends this process."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     accounts = Accounts(start.data / ACCOUNTS)
-    check_listen(start.settings, accounts)
+    try:
+        check_listen(start.settings, accounts)
+        check_free(start.settings)
+    except ConfigError as error:
+        return channel.send(PageFailed(str(error)))
     reader = EventReader.open(start.store)
     requests = RequestClient(start.socket)
     labels = VerdictLabels(
@@ -55,9 +66,11 @@ def main(start: PageStart, channel: WorkerChannel) -> None:
         port = server.servers[0].sockets[0].getsockname()[1]
         while True:
             channel.send(PageAlive(port))
-            channel.receive(_HEARTBEAT_S)
+            change = channel.receive(_HEARTBEAT_S)
+            if isinstance(change, PageChange):
+                page.timezone, page.settings = change.timezone, change.file
 
     labels.start()
     threading.Thread(target=speak, name="supervisor", daemon=True).start()
     server.run()
-    os._exit(1)  # the address is taken, or a signal: the supervisor starts it again
+    os._exit(1)  # a signal: the supervisor starts it again
