@@ -111,6 +111,10 @@ class PlayedWatch:
         """The present process of one of several judges."""
         return self._workers[f"Judge {number}"][-1]
 
+    @property
+    def pages(self) -> list[PlayedWorker]:
+        return self._workers["The page"]
+
     def captures(self, camera: str) -> list[PlayedWorker]:
         """Every capture of a camera that was started, the last one runs."""
         return self._workers.get(f"The capture of {camera}", [])
