@@ -1,7 +1,6 @@
 """The doctor: what it finds on a machine and a dataset that are sound, and on others."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
