@@ -68,3 +68,20 @@ def test_invalid_folder_names(name):
 def test_a_path_that_is_not_utf_8_is_recognised():
     assert units.is_utf8("Straße/暴力.mp4")
     assert not units.is_utf8("\udcff.mp4")  # as Python represents the byte 0xff
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [(0, "0 s"), (0.0161, "58 s"), (0.7, "42 min"), (11.0, "11 hours"), (60, "2.5 days")],
+)
+def test_hours_in_words(hours, words):
+    assert units.hours_words(hours) == words
+
+
+@pytest.mark.parametrize(
+    ("per_hour", "words"),
+    [(0, "none"), (0.05, "1 in 20 hours"), (0.001, "1 in 41.7 days"), (0.6, "0.6 an hour"),
+     (190.3, "190 an hour"), (1903.0, "1,903 an hour")],
+)  # fmt: skip
+def test_rates_in_words(per_hour, words):
+    assert units.rate_words(per_hour) == words

@@ -19,6 +19,24 @@ def format_duration(duration_s: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
+def hours_words(hours: float) -> str:
+    """`40 s`, `43 min`, `5.5 hours`, `3.2 days`."""
+    if hours < 2 / 60:
+        return f"{3600 * hours:.0f} s"
+    if hours < 2:
+        return f"{60 * hours:.0f} min"
+    return f"{hours:.3g} hours" if hours < 48 else f"{round(hours / 24, 1):g} days"
+
+
+def rate_words(per_hour: float) -> str:
+    """`3.5 an hour`, `1 in 20 hours`, `1 in 12 days`, `none`."""
+    if per_hour <= 0:
+        return "none"
+    if per_hour <= 0.5:
+        return f"1 in {hours_words(1 / per_hour)}"
+    return f"{per_hour:.3g} an hour" if per_hour < 999.5 else f"{per_hour:,.0f} an hour"
+
+
 def counted(count: int, noun: str) -> str:
     """`1 video`, `2 videos`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

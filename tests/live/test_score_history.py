@@ -66,10 +66,10 @@ def test_replay_tries_thresholds(watched):
     assert len(result["cameras"][0]["events"]) == HOURS
     assert result["cameras"][0]["hours"] == pytest.approx(HOURS, abs=0.01)
     text = _run("replay", watched, "--threshold", "0.9", "--camera", "door").stdout
-    assert "1 event in 12.0 judged hours at threshold 0.9" in text
+    assert "1 event in 12 hours that were judged, at threshold 0.9 (1 in 12 hours)" in text
     assert "0.950" in text
     text = _run("replay", watched, "--hours", "1", "--until", "2020-01-01T00:00").stdout
-    assert "0 events in 0.0 judged hours" in text
+    assert "door        nothing was judged in this time" in text
 
 
 @pytest.mark.parametrize(
@@ -103,5 +103,5 @@ def test_calibration_is_kept_and_used(watched):
 
 def test_calibration_without_evidence_is_refused(watched):
     answer = _run("calibrate", watched, "door", "--false-alarms-per-hour", "0.05", status=1)
-    assert "60 quiet hours or more. Received: 11.0 hours" in answer.stderr
+    assert "60 hours without violence or more. Received: 11 hours" in answer.stderr
     assert "must be one of door" in _run("calibrate", watched, "yard", status=2).stderr

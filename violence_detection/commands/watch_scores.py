@@ -15,7 +15,7 @@ from violence_detection.commands._exit import (
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.commands.watch import watch
 from violence_detection.live.configuration.config import CalibrateConfig, ReplayConfig
-from violence_detection.units import counted
+from violence_detection.units import counted, hours_words, rate_words
 
 if TYPE_CHECKING:
     from violence_detection.live.replaying.replay import CameraReplay
@@ -51,10 +51,13 @@ def _replay_lines(result: "ReplayResult") -> list[str]:
     )
     lines = [f"time        {span}"]
     for camera in result.cameras:
+        if not camera.hours:
+            lines.append(f"{camera.camera:10s}  nothing was judged in this time")
+            continue
         lines.append(
-            f"{camera.camera:10s}  {counted(len(camera.events), 'event')} in {camera.hours:.1f} "
-            f"judged hours at threshold {camera.threshold:.3g} ({camera.per_hour:.3g} an hour); "
-            f"{_comparison(camera)}"
+            f"{camera.camera:10s}  {counted(len(camera.events), 'event')} in "
+            f"{hours_words(camera.hours)} that were judged, at threshold {camera.threshold:.3g}"
+            f"{_rate(camera)}; {_comparison(camera)}"
         )
         for event in camera.events[-_SHOWN:]:
             seconds = (event.end_ms - event.start_ms) / 1000
@@ -66,6 +69,13 @@ def _replay_lines(result: "ReplayResult") -> list[str]:
         if len(camera.events) > _SHOWN:
             lines.append(f"            {len(camera.events) - _SHOWN} earlier ones: --json has them")
     return lines
+
+
+def _rate(camera: "CameraReplay") -> str:
+    """The rate of events, where the time is long enough to speak of one."""
+    if not camera.events or camera.hours < 1:
+        return ""
+    return f" ({rate_words(camera.per_hour)})"
 
 
 def _comparison(camera: "CameraReplay") -> str:
@@ -106,11 +116,11 @@ def _calibration_lines(result: "CalibrationResult") -> list[str]:
     low, high = chosen.interval
     lines = [
         f"threshold   {chosen.threshold:.4f} (now {chosen.before:.4g}), for "
-        f"{chosen.per_hour:g} false alarms an hour",
-        f"chosen on   {chosen.hours:.1f} quiet hours of {result.camera}, with "
+        f"{chosen.per_hour:g} false alarms an hour ({rate_words(chosen.per_hour)})",
+        f"chosen on   {hours_words(chosen.hours)} of {result.camera} without violence, with "
         f"{counted(chosen.alarms, 'alarm')}: {chosen.alarms_per_hour:.3g} an hour "
-        f"(95%: {low:.3g} to {high:.3g}, if alarms are independent); now "
-        f"{chosen.alarms_before / chosen.hours:.3g}",
+        f"(95%: {low:.3g} to {high:.3g}, if alarms are independent); "
+        f"{counted(chosen.alarms_before, 'alarm')} with the threshold of now",
         "caution     other days may have more: the rate is that of the hours that it was chosen on",
     ]
     if result.unreviewed:

@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,9 @@ from violence_detection.errors import EvidenceError
 from violence_detection.evaluation.false_alarms import hours_needed, poisson_interval
 from violence_detection.inference.alert_policy import AlertPolicy, AlertSettings
 from violence_detection.inference.prediction_records import Window
+from violence_detection.units import hours_words, rate_words
 
+_ACCEPTABLE = 1.0  # an hour: nobody looks at more for long
 _HIGHEST = 0.9999  # a threshold above it would never raise an alert
 _COARSE = 48  # thresholds that are tried from the top down before the bisection
 _TIE = 1e-9
@@ -65,10 +68,12 @@ def calibrate(
     hours = sum(rows[-1].end_s - rows[0].start_s for rows in stretches if rows) / 3600
     needed = hours_needed(per_hour)
     if hours < needed:
+        shown = hours_needed(1.0) / hours if hours else math.inf
+        or_accept = f", or accept {rate_words(shown)}" if shown <= _ACCEPTABLE else ""
         raise EvidenceError(
-            f"{per_hour:g} false alarms an hour must be shown by {needed:.0f} quiet hours or more. "
-            f"Received: {hours:.1f} hours (leave the camera in observe mode for longer, or accept "
-            f"{hours_needed(1.0) / max(hours, 1e-9):.2g} an hour)"
+            f"{per_hour:g} false alarms an hour ({rate_words(per_hour)}) must be shown by "
+            f"{needed:.0f} hours without violence or more. Received: {hours_words(hours)}. "
+            f"Let the camera be watched for {hours_words(needed - hours)} more{or_accept}"
         )
 
     def burden(threshold: float) -> float:
@@ -81,7 +86,7 @@ def calibrate(
     if not keeps(candidates[-1]):
         raise EvidenceError(
             f"Some threshold up to {_HIGHEST} must keep {per_hour:g} false alarms an hour. "
-            f"Received: {burden(candidates[-1]) / hours:.2g} an hour at {candidates[-1]:.4f}; "
+            f"Received: {rate_words(burden(candidates[-1]) / hours)} at {candidates[-1]:.4f}; "
             "judge the events of this camera, and train on them"
         )
     # A higher threshold may split an alarm in two, so the count does not only fall: from the top
