@@ -1,4 +1,5 @@
-# Sourced by the other scripts: makes .venv with everything that the project needs, once.
+# Sourced by the other scripts: makes .venv, once, with the extra of setup.cfg that is its argument;
+# `test` has all extras that tests need. An empty argument: the program alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -16,11 +17,15 @@ find_python() {
 }
 
 make_environment() {
-    local python stamp wanted
+    local python stamp wanted installed extras="${1:-}"
     stamp=.venv/installed
     wanted="$(cat setup.cfg pyproject.toml | cksum)"
-    if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
-        return
+    installed="$(cat "$stamp" 2>/dev/null || true)"
+    if [ -x .venv/bin/python ]; then
+        case "$installed" in
+        "$wanted test" | "$wanted $extras") return ;;
+        "$wanted "*) if [ -z "$extras" ]; then return; fi ;;
+        esac
     fi
     python="$(find_python)"
     echo "Making .venv with $("$python" --version); TensorFlow is large, this takes minutes." >&2
@@ -28,8 +33,8 @@ make_environment() {
         echo "Error: $python must have the venv module (on Debian: apt install python3-venv)." >&2
         return 1
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' >&2
-    echo "$wanted" >"$stamp"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" >&2
+    echo "$wanted $extras" >"$stamp"
 }
 
-make_environment
+make_environment "${1:-}"

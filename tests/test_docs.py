@@ -1,6 +1,7 @@
 """The files, folders and modules that the documentation names exist."""
 
 import re
+from pathlib import Path
 
 import pytest
 from support.folders import ROOT
@@ -24,6 +25,20 @@ def exists(name: str) -> bool:
     owners = path.parent.with_suffix(".py"), path.parent / "__init__.py"
     words = [re.findall(r"\w+", owner.read_text()) for owner in owners if owner.is_file()]
     return any(path.name in of_owner for of_owner in words)
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which the headings of a page are linked, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_a_page_lead_somewhere(page):
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", page.read_text()):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
