@@ -1,4 +1,4 @@
-"""Writes docs/options.md: every command with its options, defaults and help, as the program has them.
+"""Writes the tables of docs/options.md: every command with its options, defaults and help.
 
 .venv/bin/python scripts/option_tables.py
 """
@@ -12,32 +12,14 @@ import click
 from violence_detection import cli
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "options.md"
-INTRODUCTION = """# Every command and option
-
-Made by `scripts/option_tables.py` from the program itself; `violence-detection COMMAND --help` prints the same in
-groups.
-
-`--json` prints exactly one JSON object on stdout; progress and log go to stderr. `--config settings.json` reads
-options from a file (`{"epochs": 80, "batch-size": 16}`); options on the command line beat it. Commands that write
-take `--dry-run`, which prints what would be done, and `--force`, without which nothing is replaced. With it
-`extract-features` extracts every video again, `train` replaces the run of that name once the new one can start,
-`evaluate` replaces a report on other videos, `label` another reviewer's label, `predict` the files that it writes
-(never an input video), `demo` its folder.
-
-Completion of commands, options and paths in the shell:
-
-    eval "$(_VIOLENCE_DETECTION_COMPLETE=bash_source violence-detection)"    # bash, in ~/.bashrc; zsh: zsh_source
-
-Exit status: 0 done, 1 failed with one line on stderr, 2 wrong usage, 3 done, but some videos could not be read and
-are listed (`check`, `doctor`: it found a problem), 130 interrupted, 143 terminated: start again to resume (`train`
-with `--resume`). `train --features` exits with 0 and a warning where `extract-features` has listed unreadable
-videos before.
-"""
+MARK = "<!-- made by scripts/option_tables.py: change nothing below -->\n"
 
 
 def page() -> str:
-    """The whole page, Markdown."""
-    return "\n".join([INTRODUCTION, *_commands(cli.main, "violence-detection")]).rstrip() + "\n"
+    """The page with the tables as the program has them, Markdown; what is above the mark stays."""
+    introduction = PAGE.read_text().split(MARK)[0]
+    tables = "\n".join(_commands(cli.main, "violence-detection"))
+    return f"{introduction}{MARK}\n{tables.rstrip()}\n"
 
 
 def _commands(group: click.Group, prefix: str) -> Iterator[str]:
