@@ -72,6 +72,7 @@ MIGRATIONS = (
     """
     alter table events add column stratum text not null default '';
     create index events_by_stratum on events (stratum, id) where stratum <> '';
+    create index events_by_continued on events (continues) where continues is not null;
     """,
 )
 _BUSY_S = 5.0
