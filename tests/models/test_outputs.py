@@ -1,7 +1,9 @@
 """The classes output: targets, probabilities and the score of violence."""
 
 import numpy as np
+import pytest
 
+from violence_detection.models.classifier import build_classifier, probabilities
 from violence_detection.models.outputs.classes import Classes, decide, is_violent, violence_score
 
 
@@ -15,7 +17,8 @@ def test_targets_are_a_column_for_two_classes_and_one_hot_for_more():
 def test_the_score_is_what_is_left_of_the_normal_class():
     probability = np.array([[0.25, 0.75], [1.0, 0.0]])
     np.testing.assert_array_equal(violence_score(probability), [0.75, 0.0])
-    np.testing.assert_array_equal(Classes(2).score(probability), violence_score(probability))
+    logits = np.array([[np.log(3)], [-100.0]])
+    np.testing.assert_allclose(Classes(2).score(logits), [0.75, 0.0], atol=1e-12)
     assert violence_score(probability[0]) == 0.75
 
 
@@ -27,3 +30,12 @@ def test_the_decision_is_the_likeliest_class_but_for_the_threshold():
     probability = np.array([[0.4, 0.35, 0.25]])
     assert decide(probability, 0.5) == 1
     assert decide(probability, 0.7) == 0
+
+
+@pytest.mark.parametrize("classes", [2, 3, 14])
+def test_a_classifier_before_training_predicts_half_violence(classes):
+    clips = np.random.default_rng(classes).normal(size=(8, 4, 3)).astype(np.float16)
+    model = build_classifier(head="mean_pool", features=clips, classes=classes, recurrence="loop")
+    predicted = probabilities(model, clips)
+    np.testing.assert_allclose(violence_score(predicted), 0.5, atol=1e-6)
+    np.testing.assert_allclose(predicted[:, 1:], 0.5 / (classes - 1), atol=1e-6)

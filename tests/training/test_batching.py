@@ -29,11 +29,15 @@ def clips(cache) -> dataset.FeatureDataset:
     return dataset.read_dataset(cache, rows, CLASSES)
 
 
+def targets_of(clips) -> np.ndarray:
+    return clips.labels[:, None].astype(np.float32)
+
+
 def epoch_of(clips, weights, *, order=None, **asked):
     order = np.arange(len(clips)) if order is None else order
     return first_epoch(
         clips,
-        batching.batches(clips, weights, classes=2, order=lambda epoch: order, **asked),
+        batching.batches(clips, targets_of(clips), weights, order=lambda epoch: order, **asked),
         asked["batch_size"],
     )
 
@@ -102,14 +106,13 @@ def test_a_batch_holds_the_arrays_of_the_cache_in_the_asked_order(cache, clips):
 def test_epochs_follow_each_other_in_one_stream(clips, augment):
     """Whatever epoch it begins with, as a resumed training does."""
     asked = {
-        "classes": 2,
         "order": lambda epoch: batching.epoch_order(6, seed=1, epoch=epoch),
         "batch_size": 4,
         "augment": batching.build_augmentation(augment, clips),
     }
     weights = np.ones(6, np.float32)
-    whole = batching.batches(clips, weights, **asked).take(6)
-    resumed = batching.batches(clips, weights, **asked, first_epoch=2).take(4)
+    whole = batching.batches(clips, targets_of(clips), weights, **asked).take(6)
+    resumed = batching.batches(clips, targets_of(clips), weights, **asked, first_epoch=2).take(4)
     assert_same_batches(list(whole.as_numpy_iterator())[2:], list(resumed.as_numpy_iterator()))
     firsts = [batch[0] for batch in list(whole.as_numpy_iterator())[::2]]
     assert not np.array_equal(firsts[0], firsts[1])
@@ -118,8 +121,8 @@ def test_epochs_follow_each_other_in_one_stream(clips, augment):
 def test_batches_have_static_shapes(clips):
     batches = batching.batches(
         clips,
+        targets_of(clips),
         np.ones(6, np.float32),
-        classes=2,
         order=lambda epoch: np.arange(6),
         batch_size=4,
     )
@@ -132,7 +135,7 @@ def test_batches_have_static_shapes(clips):
 
 def test_a_batch_is_no_larger_than_what_there_is(clips):
     asked = {"order": lambda epoch: np.arange(6), "batch_size": 4096, "replicas": 4}
-    batches = batching.batches(clips, np.ones(6, np.float32), classes=2, **asked)
+    batches = batching.batches(clips, targets_of(clips), np.ones(6, np.float32), **asked)
     assert batches.element_spec[0].shape == (8, 6, 8)
 
 
@@ -194,8 +197,8 @@ def augmented(clips, augment, *, seed=1, epoch=1, replicas=1, batch_size=4):
     """Features, targets and weights of the batches of an epoch."""
     batches = batching.batches(
         clips,
+        targets_of(clips),
         np.arange(1, 1 + len(clips), dtype=np.float32),
-        classes=2,
         order=lambda epoch: np.arange(len(clips)),
         batch_size=batch_size,
         replicas=replicas,

@@ -13,6 +13,7 @@ from violence_detection import registry
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import devices
 from violence_detection.training import batching
+from violence_detection.training.objective import of_logits
 from violence_detection.training.step import TrainingStep, separate_dropout
 from violence_detection.training.training_state import StepState
 
@@ -43,7 +44,7 @@ def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=
     asked = {"label_smoothing": 0.0, "class_fractions": [0.5, 0.5]}
     return TrainingStep(
         classifier,
-        loss=registry.load("losses", "crossentropy", **asked),
+        objective=of_logits(registry.load("losses", "crossentropy", **asked)),
         optimizer=optimizer,
         strategy=strategy,
         schedule=lambda _: rate,
@@ -62,7 +63,8 @@ def learn(step, clips, *, weights=None, steps=10, batch_size=BATCH):
     """Results of some steps over epochs of batches that do not divide evenly."""
     weights = np.ones(len(clips), np.float32) if weights is None else weights
     order = lambda epoch: batching.epoch_order(len(clips), seed=0, epoch=epoch)
-    batches = batching.batches(clips, weights, classes=2, order=order, batch_size=batch_size)
+    targets = clips.labels[:, None].astype(np.float32)
+    batches = batching.batches(clips, targets, weights, order=order, batch_size=batch_size)
     batches = iter(step.strategy.experimental_distribute_dataset(batches))
     results = [step(next(batches)) for _ in range(steps)]
     return [{name: float(value) for name, value in result.items()} for result in results]

@@ -44,7 +44,7 @@ def test_the_loss_gets_the_fractions_of_the_classes(tmp_path):
     features = draw_features(tmp_path / "space", counts=(11, 4, 0))
     asked = {"loss": "focal(alpha=auto)", "use_class_weights": False}
     trainer = trainer_on(features, tmp_path, **asked)
-    np.testing.assert_allclose(trainer.step.loss.alpha, [5 / 11, 6 / 11])
+    np.testing.assert_allclose(trainer.step.objective.classes_loss.alpha, [5 / 11, 6 / 11])
 
 
 def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
@@ -57,7 +57,7 @@ def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
 def test_validation_loss_is_that_of_the_logits(trainer):
     logits = trainer.classifier(trainer.validation.clips.features[:].astype(np.float32))
     goals = Classes(2).targets(trainer.validation.clips.labels)
-    expected = np.ravel(trainer.step.loss(goals, logits))
+    expected = np.ravel(trainer.step.objective.classes_loss(goals, logits))
     scores = trainer.validation.measure(trainer.classifier)
     np.testing.assert_allclose(trainer.validation.losses, expected, rtol=1e-4)
     assert scores.loss == pytest.approx(expected.mean(), rel=1e-5)

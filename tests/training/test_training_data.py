@@ -12,6 +12,7 @@ from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
+from violence_detection.models.output_set import OutputSet
 from violence_detection.training import training_data
 from violence_detection.training.training_data import TrainingData
 
@@ -34,19 +35,28 @@ def videos_of(labels, groups=None) -> FeatureDataset:
 
 
 def data_of(labels, groups=None, *, classes=2, **settings) -> TrainingData:
-    return TrainingData(videos_of(labels, groups), classes=classes, **PLAIN | settings)
+    outputs = OutputSet.of_spec("classes", classes)
+    return TrainingData(videos_of(labels, groups), outputs=outputs, **PLAIN | settings)
 
 
 # -- golden
 
 
 def test_class_weights_are_the_inverse_of_the_fractions():
-    """11 videos: 4, 4 and 3 of three classes: N / (K n_c)."""
-    labels = np.repeat([0, 1, 2], [4, 4, 3])
-    data = data_of(labels, classes=3)
-    np.testing.assert_allclose(data.weights[labels == 0], 11 / (3 * 4))
-    np.testing.assert_allclose(data.weights[labels == 2], 11 / (3 * 3))
-    assert data.weights.mean() == pytest.approx(1.0)
+    """11 videos of two classes: N / (2 n_c), to the bit."""
+    labels = np.repeat([0, 1], [4, 7])
+    inverse = 1 / (2 * np.array([4 / 11, 7 / 11]))
+    np.testing.assert_array_equal(data_of(labels).weights, inverse[labels].astype(np.float32))
+
+
+@pytest.mark.parametrize("counts", [(4, 4, 3), (9, 1, 2, 5), (3, *range(1, 14))])
+def test_the_normal_class_has_half_of_the_weight_and_the_others_share_the_rest(counts):
+    classes = len(counts)
+    labels = np.repeat(np.arange(classes), counts)
+    data = data_of(labels, classes=classes)
+    shares = np.bincount(labels, data.weights) / len(labels)
+    np.testing.assert_allclose(shares, [0.5, *[0.5 / (classes - 1)] * (classes - 1)], rtol=1e-6)
+    np.testing.assert_allclose(data.class_fractions, shares, rtol=1e-6)
 
 
 def test_without_class_weights_the_loss_gets_the_fractions():

@@ -16,7 +16,7 @@ from violence_detection.export import classifier_graph
 from violence_detection.export.check_windows import CheckWindow, WindowImages
 from violence_detection.export.weight_compression import compress
 from violence_detection.features.backbone_weights import check_weights, load_backbone
-from violence_detection.models.classifier import Classifier, build_output, load_model
+from violence_detection.models.classifier import Classifier, OutputSet, load_model
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.video.stream_set import StreamSet
@@ -123,7 +123,7 @@ class Converter:
         self._request = request
         run = Run(request.run_dir)
         record = run.record()
-        self._output, self._temperature = build_output(len(record.classes)), record.temperature
+        self._temperature = record.temperature
         self._space = record.feature_space
         self._classifier = classifier_graph.to_float32(load_model(run.model_path))
         self._backbone = self._load_backbone(record.weights_seed)
@@ -191,7 +191,8 @@ class Converter:
         return np.asarray(features).reshape(1, len(images), -1)
 
     def _classify(self, model: "keras.Model", features: np.ndarray) -> np.ndarray:
-        return Classifier(model, self._output, self._temperature).probabilities(features)
+        outputs = OutputSet.of_model(model)
+        return Classifier(model, outputs, self._temperature).probabilities(features)
 
     def write(self, path: Path, examples: Sequence[Path]) -> Interface:
         """Writes the file.

@@ -1,9 +1,7 @@
-"""The classifier: built from a head and an output, loaded from a file, and applied to features."""
+"""The classifier: built from a head and outputs, loaded from a file, and applied to features."""
 
-import functools
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +10,13 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.metrics import calibration
-from violence_detection.models.outputs._output import Output
+from violence_detection.models.forward_pass import run_model
+from violence_detection.models.output_set import CLASSES, Answers, OutputSet
+from violence_detection.models.outputs.classes import violence_score
 
 if TYPE_CHECKING:
     import keras
 
-OUTPUT = "classes"  # the output of every run so far
 _EXAMPLES = 2048
 _DESCRIPTION_BYTES = 16 << 20  # of a model in a file; the largest of ours has 3 MB
 _RATIO = 50  # of what a file holds to its size; ours hold what they weigh
@@ -25,16 +24,16 @@ _RATIO = 50  # of what a file holds to its size; ours hold what they weigh
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained model with what its logits mean: its output, and its temperature.
+    """A trained model with what its outputs mean, and its temperature.
 
     Attributes:
-        model: From features (B, T, D) to float32 logits.
-        output: What the logits predict.
+        model: From features (B, T, D) to float32 logits, or to a dict of outputs by name.
+        outputs: What they say.
         temperature: Divides the logits; 1 leaves them as they are.
     """
 
     model: "keras.Model"
-    output: Output
+    outputs: OutputSet
     temperature: float = 1.0
 
     def probabilities(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
@@ -51,26 +50,38 @@ class Classifier:
 
     def scores(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         """The calibrated probability of violence, float64 (N,); see `probabilities`."""
-        return self.output.score(self.probabilities(features, batch_size=batch_size))
+        return violence_score(self.probabilities(features, batch_size=batch_size))
 
     def uncalibrated(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         """The probability of each class at temperature 1; see `probabilities`."""
-        return probabilities(self.model, features, batch_size=batch_size)
+        return self.uncalibrated_answers(features, batch_size=batch_size).probability
+
+    def uncalibrated_answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
+        """What all outputs say, at temperature 1; see `probabilities`."""
+        return self.outputs.answers(run_model(self.model, features, batch_size=batch_size))
+
+    def answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
+        """What all outputs say, with the calibrated probability; see `probabilities`."""
+        answers = self.uncalibrated_answers(features, batch_size=batch_size)
+        return replace(answers, probability=self.calibrated(answers.probability))
 
     def calibrated(self, uncalibrated: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) of temperature 1 at the temperature of this classifier."""
         return calibration.apply_temperature(uncalibrated, self.temperature)
 
 
-def build_output(classes: int) -> Output:
-    """The output of a classifier of K = `classes` classes."""
-    return registry.load("outputs", OUTPUT, count=classes)
-
-
 def build_classifier(
-    *, head: str, features: np.ndarray, classes: int, recurrence: str
+    *,
+    head: str,
+    features: np.ndarray,
+    classes: int,
+    recurrence: str,
+    outputs: str = CLASSES,
 ) -> "keras.Model":
-    """A model from features (B, T, D) to float32 logits: (B, 1) for two classes, else (B, K).
+    """A model from features (B, T, D) to what its outputs say, float32.
+
+    That is logits (B, 1) for two classes, else (B, K), where `classes` is the only output, and a
+    dict by name where there are others.
 
     Args:
         head: Spec of a part in `models/heads`.
@@ -80,12 +91,15 @@ def build_classifier(
         recurrence: How a recurrence is computed: `cudnn` (on a GPU, where XLA does not
             compile), `loop`, or `unrolled`, which is faster than a loop on a CPU. The weights
             are the same.
+        outputs: Spec of the outputs, see `OutputSet.of_spec`.
     """
     import keras
 
     examples = every_example(features)
     encoded = registry.load("heads", head, examples=examples, recurrence=recurrence)
-    return keras.Model(encoded.features, build_output(classes).build(encoded), name=encoded.name)
+    encoded = encoded._replace(examples=examples, recurrence=recurrence)
+    built = OutputSet.of_spec(outputs, classes).build(encoded)
+    return keras.Model(encoded.features, built, name=encoded.name)
 
 
 def every_example(features: np.ndarray) -> np.ndarray:
@@ -137,7 +151,7 @@ def check_shapes(classifier: "keras.Model", source: "keras.Model") -> None:
     shapes = [tuple(weight.shape) for weight in source.weights]
     if len(classifier.weights) != len(shapes):
         raise ConfigError(
-            "`init_from` must be a run whose head has as many weights, "
+            "`init_from` must be a run whose head and outputs have as many weights, "
             f"{len(classifier.weights)} arrays. Received: {len(shapes)}"
         )
     for weight, shape in zip(classifier.weights, shapes, strict=True):
@@ -160,6 +174,10 @@ def load_model(path: Path) -> "keras.Model":
         _ensemble,
         _layers,
     )
+
+    for folder in ("outputs", "detectors"):  # they register theirs
+        for name in registry.available(folder):
+            registry.module(folder, name)
 
     if not _is_whole(path):
         raise RunError(
@@ -218,27 +236,12 @@ def probabilities(
     """The uncalibrated probability of each class.
 
     Args:
-        model: From features to logits.
+        model: From features to logits, or to a dict of outputs.
         features: float16 (N, T, D).
         batch_size: Clips at a time.
 
     Returns:
         float64 (N, K), rows sum to 1.
     """
-    import tensorflow as tf
-
-    logits_of = _forward(model)
-    logits = [
-        logits_of(tf.constant(features[start : start + batch_size], tf.float32)).numpy()
-        for start in range(0, len(features), batch_size)
-    ]
-    units = model.output_shape[-1]
-    return build_output(2 if units == 1 else units).predictions(np.concatenate(logits))
-
-
-@functools.lru_cache(maxsize=2)
-def _forward(model: "keras.Model") -> Callable:
-    """The forward pass as a graph, traced once and not at every epoch's validation."""
-    import tensorflow as tf
-
-    return tf.function(functools.partial(model, training=False), reduce_retracing=True)
+    outputs = run_model(model, features, batch_size=batch_size)
+    return OutputSet.of_model(model).predictions(outputs)

@@ -12,6 +12,7 @@ from violence_detection import units
 from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import CacheError, ConfigError, RunError, ViolenceDetectionError
+from violence_detection.features.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.frame_formats import FrameFormat
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
@@ -43,6 +44,7 @@ class RunRecord:
         feature_space: Backbone, stream, frames and all else that makes features comparable.
         weights_source: `imagenet`, `random`, or the path of the backbone's weights file.
         weights_seed: Seed of random weights.
+        weights_parts: Of a joined feature space, the weights of each part; else empty.
         window_s: Length of a window: the training clips' median duration.
         frame_format: Most common size and rate of the training videos; None in runs made before it
             was measured, and where the videos were gone.
@@ -62,6 +64,7 @@ class RunRecord:
     feature_space: FeatureSpace
     weights_source: str
     weights_seed: int
+    weights_parts: tuple[WeightsOrigin, ...]
     window_s: float
     frame_format: FrameFormat | None
     threshold: float
@@ -100,7 +103,8 @@ class RunRecord:
         try:
             space = FeatureSpace.from_json(config["feature_space"])
             dataset = DatasetOrigin.from_json(config["dataset"])
-            source, seed = config["weights"]["source"], config["weights"].get("seed", 0)
+            weights = WeightsOrigin.from_json(config["weights"])
+            source, seed = weights.source, weights.seed
             window_s = float(config["window_s"])
             frame_format = config.get("frame_format")
             frame_format = frame_format and FrameFormat.from_json(frame_format)
@@ -119,6 +123,7 @@ class RunRecord:
             feature_space=space,
             weights_source=source,
             weights_seed=seed,
+            weights_parts=weights.parts,
             window_s=window_s,
             frame_format=frame_format,
             threshold=_checked(
@@ -177,6 +182,11 @@ class Run:
     def calibration_path(self) -> Path:
         """The predictions that temperature and threshold were chosen on."""
         return self.dir / "calibration_predictions.csv"
+
+    @property
+    def training_clips_path(self) -> Path:
+        """Statistics of the training clips, for novelty and the nearest clips; with their paths."""
+        return self.dir / "training_clips.npz"
 
     @property
     def state_dir(self) -> Path:
@@ -342,11 +352,10 @@ class Run:
         Raises:
             RunError: If the model is damaged.
         """
-        from violence_detection.models.classifier import Classifier, build_output, load_model
+        from violence_detection.models.classifier import Classifier, OutputSet, load_model
 
-        record = self.record()
         model = load_model(self.model_path)
-        return Classifier(model, build_output(len(record.classes)), record.temperature)
+        return Classifier(model, OutputSet.of_model(model), self.record().temperature)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})

@@ -10,7 +10,6 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.models.classifier import build_output
 from violence_detection.training.augmentations._batch import Augmentation, Batch
 
 if TYPE_CHECKING:
@@ -147,9 +146,9 @@ def batch_indices(
 
 def batches(
     clips: FeatureDataset,
+    targets: np.ndarray,
     weights: np.ndarray,
     *,
-    classes: int,
     order: Callable[[int], np.ndarray],
     batch_size: int,
     first_epoch: int = 1,
@@ -165,8 +164,8 @@ def batches(
 
     Args:
         clips: N videos.
+        targets: float32 (N, C), see `OutputSet.targets`.
         weights: float32 (N,), weight of each video.
-        classes: K.
         order: The N rows that an epoch draws, see `sampled_order`.
         batch_size: Videos in a batch, over all replicas; at most N are used.
         first_epoch: The epoch to begin with.
@@ -179,7 +178,7 @@ def batches(
 
     Returns:
         Dataset of features (B / M, T, D), float16 as cached, or float32 if augmented; targets
-        float32 (B / M, 1 or K); and weights float32 (B / M,) divided by the number of real videos
+        float32 (B / M, C); and weights float32 (B / M,) divided by the number of real videos
         in the whole batch.
     """
     import tensorflow as tf
@@ -189,10 +188,9 @@ def batches(
     width = -(-batch_size // replicas) * replicas
     number, parts = part
     own_rows = slice(number * width // parts, (number + 1) * width // parts)
-    all_targets = build_output(classes).targets(clips.labels)
     source = _BatchSource(
         clips,
-        all_targets,
+        targets,
         weights,
         order=order,
         batch_size=batch_size,
@@ -219,7 +217,7 @@ def batches(
         return with_shapes(changed, own_rows.stop - own_rows.start)
 
     def with_shapes(batch, *sizes):
-        shapes = (clips.features.shape[1:], all_targets.shape[1:], ())
+        shapes = (clips.features.shape[1:], targets.shape[1:], ())
         for tensor, shape in zip(batch, shapes, strict=True):
             tensor.set_shape((*sizes, *shape))
         return tuple(batch)
@@ -239,7 +237,7 @@ class _BatchSource:
     def __init__(
         self,
         clips: FeatureDataset,
-        all_targets: np.ndarray,
+        targets: np.ndarray,
         weights: np.ndarray,
         *,
         order: Callable[[int], np.ndarray],
@@ -247,7 +245,7 @@ class _BatchSource:
         replicas: int,
         first_epoch: int,
     ) -> None:
-        self._clips, self._targets, self._weights = clips, all_targets, weights
+        self._clips, self._targets, self._weights = clips, targets, weights
         self._order, self._first_epoch = order, first_epoch
         self._batch_size, self._replicas = batch_size, replicas
         self._steps = steps_per_epoch(len(clips), batch_size)

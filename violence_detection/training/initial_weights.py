@@ -1,6 +1,5 @@
 """Initial weights of a training from a finished run (`--init-from`)."""
 
-import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
+from violence_detection.training.training_settings import ModelConfig
 
 if TYPE_CHECKING:
     import keras
@@ -90,7 +90,7 @@ class InitialWeights:
         record = self.run.record()
         space = cache.space()
         if record.fingerprint != space.fingerprint:
-            differences = space.differing(dataclasses.asdict(record.feature_space))
+            differences = space.differing(record.feature_space.as_dict())
             raise ConfigError(
                 "`init_from` must be a run on features of the same space. Received: "
                 f"{self.run.dir} (here: {differences})"
@@ -101,15 +101,16 @@ class InitialWeights:
                 f"class first. Received: {', '.join(record.classes)} ({self.run.dir})"
             )
 
-    def check_sizes(self, head: str, cache: FeatureCache, classes: list[str]) -> None:
-        """Checks that a head has as many weights, of the same sizes, as the model.
+    def check_sizes(self, model: ModelConfig, cache: FeatureCache, classes: list[str]) -> None:
+        """Checks that head and outputs have as many weights, of the same sizes, as the run's.
 
         Raises:
             ConfigError: If they differ.
         """
         space = cache.space()
         built = classifier.build_classifier(
-            head=head,
+            head=model.head,
+            outputs=model.outputs,
             features=np.zeros((2, space.frames, space.dim), np.float16),
             classes=len(classes),
             recurrence="loop",

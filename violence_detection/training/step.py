@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from violence_detection.errors import TrainingError
+from violence_detection.training.objective import Objective
 from violence_detection.training.training_state import StepState
 from violence_detection.training.weight_averaging import Average, NoAverage
 
@@ -28,7 +29,7 @@ class TrainingStep:
 
     Args:
         classifier: Built in the strategy's scope.
-        loss: Gives a value per example, (B,).
+        objective: The loss of a batch.
         optimizer: Built in the strategy's scope; its learning rate is set at every step.
         strategy: The default strategy for one device, else a strategy over several.
         schedule: The learning rate at a step.
@@ -53,7 +54,7 @@ class TrainingStep:
         self,
         classifier: keras.Model,
         *,
-        loss: keras.losses.Loss,
+        objective: Objective,
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         schedule: Callable[[float], float],
@@ -63,7 +64,7 @@ class TrainingStep:
         sam_rho: float = 0.0,
         average: Average | None = None,
     ) -> None:
-        self.classifier, self.loss, self.optimizer = classifier, loss, optimizer
+        self.classifier, self.objective, self.optimizer = classifier, objective, optimizer
         self.strategy, self.schedule, self.clip_norm = strategy, schedule, clip_norm
         self.pieces, self.sam_rho = pieces, sam_rho
         self.average = average or NoAverage()
@@ -86,8 +87,8 @@ class TrainingStep:
         weights (B,).
 
         Returns:
-            loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step):
-            float32 scalars that the devices may still be computing.
+            loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step), and
+            `Objective.results`: float32 scalars that the devices may still be computing.
         """
         (rate,) = self._next_rates(1)
         self.optimizer.learning_rate.assign(rate)
@@ -152,7 +153,8 @@ class TrainingStep:
 
     def _train_steps(self, batches, rates, steps):
         # Arrays of one length always: another length would be traced anew.
-        results = {name: tf.TensorArray(tf.float32, AT_ONCE) for name in _RESULTS}
+        names = (*_RESULTS, *self.objective.result_names)
+        results = {name: tf.TensorArray(tf.float32, AT_ONCE) for name in names}
         for number in tf.range(steps):
             # Each step needs the weights of the one before: parallel iterations only cost memory.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
@@ -162,10 +164,11 @@ class TrainingStep:
         return {name: array.stack() for name, array in results.items()}
 
     def _train_step(self, batch):
-        loss, gradients, norm = self._reduced_gradients(batch)
+        state = self.objective.state()
+        loss, observed, gradients, norm = self._reduced_gradients(batch, state)
         finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
         if self.sam_rho:
-            gradients, norm = self._gradients_uphill(batch, gradients, norm)
+            gradients, norm = self._gradients_uphill(batch, state, gradients, norm)
             finite &= tf.math.is_finite(norm)
         if self.clip_norm:
             gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
@@ -173,20 +176,22 @@ class TrainingStep:
         tf.cond(finite, lambda: self._applied(gradients), lambda: tf.constant(False))
         if self._scaled:
             self._rescale(finite)
+        self.objective.move(observed, state, finite)
         return {
             "loss": loss,
             "gradient_norm": norm,
             "finite": tf.cast(finite, tf.float32),
+            **self.objective.results(observed, state),
         }
 
-    def _reduced_gradients(self, batch):
-        """Loss, gradients and their global norm over the whole batch."""
-        losses, gradients = self.strategy.run(
-            self._forward_backward, args=(*batch, self._scale.read_value())
+    def _reduced_gradients(self, batch, state):
+        """Loss, what the objective observes, gradients and their global norm over the batch."""
+        losses, observed, gradients = self.strategy.run(
+            self._forward_backward, args=(*batch, self._scale.read_value(), state)
         )
-        loss, *gradients = self._sums([losses, *gradients])
+        loss, observed, *gradients = self._sums([losses, observed, *gradients])
         gradients = [gradient / self._scale for gradient in gradients]
-        return loss, gradients, tf.linalg.global_norm(gradients)
+        return loss, observed, gradients, tf.linalg.global_norm(gradients)
 
     def _sums(self, values):
         """The sum of each value over the replicas."""
@@ -196,11 +201,11 @@ class TrainingStep:
         packed = self.strategy.run(_packed, args=values)
         packed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, packed, axis=None)
         weights = self.classifier.trainable_variables
-        shapes = [(), *[tuple(weight.shape) for weight in weights]]
+        shapes = [(), (self.objective.observed_length,), *[tuple(w.shape) for w in weights]]
         sums = tf.split(packed, [math.prod(shape) for shape in shapes])
         return [tf.reshape(value, shape) for value, shape in zip(sums, shapes, strict=True)]
 
-    def _gradients_uphill(self, batch, gradients, norm):
+    def _gradients_uphill(self, batch, state, gradients, norm):
         """Gradients at the distance rho from the weights, where the loss grows fastest."""
         weights = self.classifier.trainable_variables
         kept = [tf.identity(weight.value) for weight in weights]
@@ -210,7 +215,7 @@ class TrainingStep:
         for weight, value, gradient in zip(weights, kept, gradients, strict=True):
             gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
             weight.assign(value + tf.cast(distance * gradient, value.dtype))
-        _, gradients, norm = self._reduced_gradients(batch)
+        _, _, gradients, norm = self._reduced_gradients(batch, state)
         for weight, value in zip(weights, kept, strict=True):
             weight.assign(value)
         return gradients, norm
@@ -230,41 +235,45 @@ class TrainingStep:
 
     # -- in the graph, on one replica
 
-    def _replica_gradients(self, features, targets, weights, scale):
-        """Loss and scaled gradients of a replica's part of a batch, piece after piece."""
+    def _replica_gradients(self, features, targets, weights, scale, state):
+        """Loss, observed sums and scaled gradients of a replica's part of a batch, piece after
+        piece."""
         if self.pieces == 1:
-            return self._piece_gradients(features, targets, weights, scale)
+            return self._piece_gradients(features, targets, weights, scale, state)
         pieces = [
             tf.reshape(tensor, (self.pieces, -1, *tensor.shape[1:]))
             for tensor in (features, targets, weights)
         ]
-        loss = tf.zeros(())
+        loss, observed = tf.zeros(()), tf.zeros((self.objective.observed_length,))
         gradients = [tf.zeros(variable.shape) for variable in self.classifier.trainable_variables]
         for piece in tf.range(self.pieces):
             # In parallel the pieces would take the memory of the whole part.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            piece_loss, added = self._piece_gradients(*[part[piece] for part in pieces], scale)
+            piece_loss, piece_observed, added = self._piece_gradients(
+                *[part[piece] for part in pieces], scale, state
+            )
             loss += piece_loss
+            observed += piece_observed
             # Grappler would merge this sum with those inside the gradients and, where it counts
             # more memory than the machine has, accumulate it in a temporary variable. It creates
             # that variable once more after the last piece, never destroys it, and the next run
             # ends with AlreadyExistsError. No sum is merged across a snapshot, which costs no copy.
             added = [tf.raw_ops.Snapshot(input=gradient) for gradient in added]
             gradients = [a + b for a, b in zip(gradients, added, strict=True)]
-        return loss, gradients
+        return loss, observed, gradients
 
-    def _piece_gradients(self, features, targets, weights, scale):
+    def _piece_gradients(self, features, targets, weights, scale, state):
         features = tf.cast(features, tf.float32)
         variables = [variable.value for variable in self.classifier.trainable_variables]
         with tf.GradientTape() as tape:
-            logits = self.classifier(features, training=True)
-            loss = tf.reduce_sum(self.loss(targets, logits) * weights)
+            outputs = self.classifier(features, training=True)
+            loss, observed = self.objective.of_batch(targets, outputs, weights, state)
             scaled = loss * scale
         # With one frame the attention is constant, and its weights have no gradient.
         gradients = tape.gradient(
             scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        return loss, [tf.cast(gradient, tf.float32) for gradient in gradients]
+        return loss, observed, [tf.cast(gradient, tf.float32) for gradient in gradients]
 
 
 def _packed(*values: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,7 @@
 """Builds a training step: classifier, optimizer, learning rate schedule, average of the weights."""
 
+from collections.abc import Callable
+
 import keras
 
 from violence_detection.features.dataset import FeatureDataset
@@ -7,6 +9,7 @@ from violence_detection.models.classifier import build_classifier, initialised_f
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training.batching import steps_per_epoch
 from violence_detection.training.learning_rate_schedules import schedule_over_epochs
+from violence_detection.training.objective import Objective
 from violence_detection.training.step import TrainingStep, separate_dropout
 from violence_detection.training.training_settings import OptimisationConfig
 from violence_detection.training.weight_averaging import build_average
@@ -19,10 +22,10 @@ def build_step(
     device_setup: DeviceSetup,
     *,
     head: str,
+    outputs: str,
     seed: int,
     train: FeatureDataset,
-    classes: int,
-    loss: keras.losses.Loss,
+    objective: Callable[[], Objective],
     initial: keras.Model | None,
     xla: bool,
 ) -> TrainingStep:
@@ -32,23 +35,27 @@ def build_step(
         optimisation: Settings of optimizer, schedule and average.
         device_setup: Devices, precision and strategy.
         head: Spec of a part in `models/heads`.
+        outputs: Spec of the outputs, see `OutputSet.of_spec`.
         seed: Seed of the weights and of dropout.
         train: The training clips.
-        classes: K.
-        loss: A value per example.
+        objective: Makes the loss of a batch, with its first state.
         initial: A classifier of the same shape that gives the initial weights; None draws them.
         xla: Compile the forward and backward pass; a recurrence then cannot use cuDNN.
     """
     # The weights must not depend on what was drawn before: the XLA trial builds steps as well.
     keras.utils.set_random_seed(seed)
+    objective = objective()
     with device_setup.strategy.scope():
         classifier = build_classifier(
             head=head,
             features=train.features,
-            classes=classes,
+            classes=objective.outputs.count,
             recurrence=_recurrence(device_setup, xla=xla),
+            outputs=outputs,
         )
-        if initial is not None:
+        if initial is None:
+            objective.outputs.prepare(classifier, train.features, train.labels)
+        else:
             classifier = initialised_from(classifier, initial)
         optimizer = keras.optimizers.AdamW(
             optimisation.learning_rate, weight_decay=optimisation.weight_decay
@@ -58,7 +65,7 @@ def build_step(
     separate_dropout(classifier, device_setup.strategy, device_setup.first_replica)
     return TrainingStep(
         classifier,
-        loss=loss,
+        objective=objective,
         optimizer=optimizer,
         strategy=device_setup.strategy,
         schedule=schedule_over_epochs(

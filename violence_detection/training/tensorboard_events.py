@@ -39,7 +39,12 @@ _SCHEDULE = (
     "The rate that is planned for every step of all epochs, also for those after an early stop. "
     "The horizontal axis is steps, not epochs."
 )
-_RECALL = "Fraction of the validation videos of this class whose class has the highest probability."
+_PREFIXES = {
+    "recall": "Fraction of the validation videos of this class whose class has the highest "
+    "probability.",
+    "loss": "Mean loss of this output, not weighted.",
+    "weight": "Mean weight of this output's loss over the steps of an epoch.",
+}
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -95,7 +100,7 @@ class TensorBoard(keras.callbacks.Callback):
         for name, value in logs.items():
             part = _VALIDATION if name.startswith("val_") else _TRAIN
             name = name.removeprefix("val_")
-            description = _DESCRIPTIONS.get(name, _RECALL)
+            description = _DESCRIPTIONS.get(name) or _PREFIXES[name.partition("_")[0]]
             with self._writers[part].as_default(step=epoch + 1):
                 tf.summary.scalar(f"epoch/{name}", value, description=description)
         with self._writers[_VALIDATION].as_default(step=epoch + 1):

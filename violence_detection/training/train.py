@@ -21,8 +21,10 @@ from violence_detection.datasets.videos import Problem
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.calibration_predictions import CalibrationPredictions
+from violence_detection.models.output_set import OutputSet
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import RunScores
+from violence_detection.models.training_clips import TrainingClips
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.reports import figures, model_card, threshold_figure
 from violence_detection.system import devices
@@ -82,7 +84,7 @@ class TrainingStage:
         cache = FeatureCache.open(config.features)
         entries, classes = self._check_videos(cache)
         if self._initial_weights and not self._is_started:
-            self._initial_weights.check_sizes(config.model.head, cache, classes)
+            self._initial_weights.check_sizes(config.model, cache, classes)
         used = settings.keys() - config.idle_names()
         return TrainingPlan(
             run,
@@ -138,6 +140,7 @@ class TrainingStage:
                         kept_epoch=results.summary.kept_epoch,
                     )
                     self._draw_threshold(results.scores)
+                    TrainingClips.of(job.clips["train"]).write(self._run)
                     model_card.write_model_card(self._run)
                 return results
 
@@ -332,14 +335,15 @@ def _results_of(run: Run) -> TrainingResults:
 
 
 def check_parts(model: ModelConfig, augment: str, *, classes: int) -> None:
-    """Checks the arguments of head, loss and augmentation for K = `classes` classes.
+    """Checks the arguments of head, outputs, loss and augmentation for K = `classes` classes.
 
     Raises:
-        ConfigError: If a part does not take its arguments.
+        ConfigError: If a part does not take its arguments, or the outputs do not go together.
     """
     batching.check_augmentation(augment)
     devices.import_tensorflow()
     registry.check_arguments("heads", model.head)
+    OutputSet.of_spec(model.outputs, classes)
     registry.load(
         "losses",
         model.loss,

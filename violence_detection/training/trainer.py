@@ -5,7 +5,7 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,6 +15,8 @@ import tensorflow as tf
 from violence_detection import registry
 from violence_detection.errors import TrainingError
 from violence_detection.features.dataset import FeatureDataset
+from violence_detection.models.classifier import load_model
+from violence_detection.models.output_set import OutputSet
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import TrainingSummary
 from violence_detection.system import files, progress
@@ -23,9 +25,10 @@ from violence_detection.training import step_builder, xla_trial
 from violence_detection.training.callbacks import HistoryFile, Profiler
 from violence_detection.training.checkpoint import Checkpoint, save_classifier
 from violence_detection.training.epoch_selection import EpochSelection, check_monitor
+from violence_detection.training.objective import Objective
 from violence_detection.training.step import AT_ONCE, TrainingStep, separate_dropout
 from violence_detection.training.tensorboard_events import TensorBoard
-from violence_detection.training.training_data import TrainingData
+from violence_detection.training.training_data import ClassTotals, TrainingData
 from violence_detection.training.training_settings import TrainingSettings
 from violence_detection.training.training_state import EpochResult, TrainingState
 from violence_detection.training.validation import Validation
@@ -56,6 +59,7 @@ class Trainer:
         classes: list[str],
         initial: keras.Model | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        totals: ClassTotals | None = None,
     ) -> None:
         """Builds everything that the epochs need; nothing is written before they start.
 
@@ -72,6 +76,7 @@ class Trainer:
                 at a time: `on_train_batch_begin` and `on_train_batch_end` are called once for the
                 first and the last of them, the latter with their means. The model has no
                 optimizer: the schedule sets the learning rate.
+            totals: Sums by class that the weights of videos follow; None for those of `train`.
         """
         self.run, self.settings, self.device_setup = run, settings, device_setup
         self.classes = classes
@@ -79,12 +84,14 @@ class Trainer:
         self.history: list[EpochResult] = []
         self.resumed_from_epoch = 0
         self._checkpoint = Checkpoint(run.state_dir)
+        outputs = OutputSet.of_spec(settings.model.outputs, len(classes))
         self.data = TrainingData(
             clips["train"],
-            classes=len(classes),
+            outputs=outputs,
             batch_size=settings.optimisation.batch_size,
             seed=settings.seed,
             **settings.batches.as_dict(),
+            totals=totals,
         )
         loss = registry.load(
             "losses",
@@ -94,25 +101,32 @@ class Trainer:
         )
         monitor = settings.selection.monitor
         check_monitor(monitor, clips["validation"].labels)
-        self.validation = Validation(clips["validation"], classes=classes, loss=loss)
+        objective = functools.partial(
+            Objective, outputs, loss, dynamic=settings.model.output_weights == "dynamic"
+        )
         self.selection = EpochSelection(clips["validation"].groups, tolerant=monitor == "val_loss")
-        self.step = self._build_step(loss, initial)
+        self.step = self._build_step(objective, initial)
+        self.validation = Validation(
+            clips["validation"], classes=classes, objective=self.step.objective
+        )
         self.classifier, self.average = self.step.classifier, self.step.average
         steps = settings.profiled_steps
         self.profiler = Profiler(run.tensorboard_dir, *steps) if steps else None
         self._callbacks = self._build_callbacks(callbacks)
 
-    def _build_step(self, loss: keras.losses.Loss, initial: keras.Model | None) -> TrainingStep:
+    def _build_step(
+        self, objective: Callable[[], Objective], initial: keras.Model | None
+    ) -> TrainingStep:
         """The training step, with XLA where the devices compile it and it is not slower."""
         build = functools.partial(
             step_builder.build_step,
             self.settings.optimisation,
             self.device_setup,
             head=self.settings.model.head,
+            outputs=self.settings.model.outputs,
             seed=self.settings.seed,
             train=self.data.videos,
-            classes=len(self.classes),
-            loss=loss,
+            objective=objective,
             initial=initial,
         )
         xla = self.device_setup.xla
@@ -170,6 +184,7 @@ class Trainer:
             if self._coordinator.is_chief and self._keeps_last_epoch():
                 with self.average.swapped_in():
                     save_classifier(self.classifier, self.run.model_path)
+            self._calibrate_kept_model()
         finally:
             with self.average.swapped_in():
                 self._callbacks.on_train_end()
@@ -202,7 +217,7 @@ class Trainer:
 
     def _run_epoch(self, epoch: int, batches: Iterator[tuple]) -> None:
         self._callbacks.on_epoch_begin(epoch - 1)
-        row = self._train_epoch(epoch, batches)
+        row = self.train_epoch(epoch, batches)
         self.average.after_epoch(epoch)
         if not self._coordinator.is_chief:
             self.history.append(row)
@@ -217,7 +232,7 @@ class Trainer:
             self._callbacks.on_epoch_end(epoch - 1, logs)
         self._save_state()
 
-    def _train_epoch(self, epoch: int, batches: Iterator[tuple]) -> EpochResult:
+    def train_epoch(self, epoch: int, batches: Iterator[tuple]) -> EpochResult:
         """Trains on every drawn video once; the result of the epoch without validation."""
         start_s = time.monotonic()
         at_once = 1 if self.profiler else AT_ONCE  # a profile starts and ends at any step
@@ -237,6 +252,7 @@ class Trainer:
             learning_rate=float(self.step.optimizer.learning_rate.numpy()),
             gradient_norm=means["gradient_norm"],
             videos_per_s=rate,
+            by_output={name: means[name] for name in self.step.objective.result_names},
         )
 
     def _is_over(self) -> bool:
@@ -293,15 +309,25 @@ class Trainer:
         if every and epoch % every == 0:
             save_classifier(self.classifier, self.run.checkpoint_path(epoch))
 
-    def _variables(self) -> list[keras.Variable]:
+    def _calibrate_kept_model(self) -> None:
+        """Takes the borders of anomaly scores anew, for the model that is kept."""
+        outputs = self.step.objective.outputs
+        if self._coordinator.is_chief and outputs.has_anomaly:
+            kept = load_model(self.run.model_path)
+            outputs.calibrate(kept, self.data.videos.features, self.data.videos.labels)
+            save_classifier(kept, self.run.model_path)
+
+    def variables(self) -> list[keras.Variable]:
+        """The variables that a saved state holds."""
         return [
             *self.classifier.variables,
             *self.step.optimizer.variables,
             *self.average.variables,
+            *self.step.objective.variables,
         ]
 
     def _save_state(self) -> None:
-        values = [variable.numpy() for variable in self._variables()]
+        values = [variable.numpy() for variable in self.variables()]
         state = TrainingState(self.history, self.step.state(), self.selection.state())
         self._checkpoint.save(values, state)
 
@@ -311,7 +337,7 @@ class Trainer:
         if saved is None:
             return
         values, state = saved
-        variables = self._variables()
+        variables = self.variables()
         if [value.shape for value in values] != [tuple(item.shape) for item in variables]:
             raise TrainingError(
                 "The saved state must be of this model. Received: the state of another model, in "
@@ -343,7 +369,7 @@ def _scores_text(row: EpochResult) -> str:
 
 
 def _means(steps: Mapping[str, Any]) -> dict[str, float]:
-    """Mean loss and gradient norm over the steps that were not skipped; over all if all were."""
-    finite, names = np.asarray(steps["finite"]) > 0, ("loss", "gradient_norm")
+    """Mean of each result over the steps that were not skipped; over all if all were."""
+    finite, names = np.asarray(steps["finite"]) > 0, [name for name in steps if name != "finite"]
     counted = finite if finite.any() else ~finite
     return {name: float(np.asarray(steps[name])[counted].mean()) for name in names}

@@ -11,6 +11,7 @@ from typing import Any, Self
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.metrics import operating_points
+from violence_detection.models.outputs._presets import PRESETS
 from violence_detection.settings import Config, option
 
 
@@ -125,7 +126,8 @@ class OptimisationConfig(Config):
 
 @dataclass(frozen=True)
 class ModelConfig(Config):
-    """Head and loss of a classifier; see `models/heads/` and `models/losses/`."""
+    """Head, outputs and loss of a classifier; see `models/heads/`, `models/outputs/` and
+    `models/losses/`."""
 
     head: str = option(
         "bilstm_attention",
@@ -134,9 +136,27 @@ class ModelConfig(Config):
         registry="heads",
         tunable=True,
     )
+    outputs: str = option(
+        "classes",
+        "Questions that the classifier answers, joined by +, each with its weight in the loss: "
+        "'classes(weight=0.7)+svdd(weight=0.2)+violence(weight=0.1)'. `fusion` is these, "
+        "`multitask` is future, classes, mil and vae, with deeper layers for classes.",
+        group="Model",
+        registry="outputs",
+        words=tuple(PRESETS),
+        tunable=True,
+    )
+    output_weights: str = option(
+        "fixed",
+        "Weights of the outputs: `fixed`; or `dynamic`, each divided by the running mean of its "
+        "loss, with the same sum.",
+        group="Model",
+        choices=("fixed", "dynamic"),
+        tunable=True,
+    )
     loss: str = option(
         "focal(alpha=auto, gamma=2.0)",
-        "Loss on the logits.",
+        "Loss on the logits of the classes.",
         group="Model",
         registry="losses",
         tunable=True,

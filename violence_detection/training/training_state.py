@@ -1,7 +1,7 @@
 """The state of a training after an epoch, besides its variables; `Checkpoint` saves it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 HISTORY_COLUMNS = (
@@ -25,12 +25,15 @@ class ValidationScores:
         accuracy: Fraction of videos whose class has the highest probability.
         auc: Area under the ROC curve; None if all videos are normal or all violent.
         recalls: By class, for each class that has videos.
+        by_output: Mean loss of each output, not weighted, by `val_loss_<output>`; empty where
+            `classes` is the only output.
     """
 
     loss: float
     accuracy: float
     auc: float | None
     recalls: Mapping[str, float]
+    by_output: Mapping[str, float] = field(default_factory=dict)
 
     def columns(self) -> dict[str, float | None]:
         """The values by their column of the history: `val_loss` and so on."""
@@ -39,6 +42,7 @@ class ValidationScores:
             "val_accuracy": self.accuracy,
             "val_auc": self.auc,
             **{f"val_recall_{name}": recall for name, recall in self.recalls.items()},
+            **self.by_output,
         }
 
 
@@ -52,6 +56,8 @@ class EpochResult:
         learning_rate: The rate of the last step.
         videos_per_s: Speed without validation.
         validation: None on machines other than the chief.
+        by_output: Mean loss of each output, not weighted, by `loss_<output>`, and mean weight, by
+            `weight_<output>`; empty where `classes` is the only output.
     """
 
     epoch: int
@@ -60,12 +66,13 @@ class EpochResult:
     gradient_norm: float
     videos_per_s: float
     validation: ValidationScores | None = None
+    by_output: Mapping[str, float] = field(default_factory=dict)
 
     def columns(self) -> dict[str, float | None]:
         """The values by their column of the history."""
         names = ("epoch", "loss", "learning_rate", "gradient_norm", "videos_per_s")
         validation = self.validation.columns() if self.validation else {}
-        return {name: getattr(self, name) for name in names} | validation
+        return {name: getattr(self, name) for name in names} | dict(self.by_output) | validation
 
     @classmethod
     def from_columns(cls, row: Mapping[str, Any]) -> Self:
@@ -82,6 +89,7 @@ class EpochResult:
                     for name, value in row.items()
                     if name.startswith(prefix)
                 },
+                {name: row[name] for name in row if name.startswith("val_loss_")},
             )
         return cls(
             row["epoch"],
@@ -90,6 +98,7 @@ class EpochResult:
             row["gradient_norm"],
             row["videos_per_s"],
             validation,
+            {name: row[name] for name in row if name.startswith(("loss_", "weight_"))},
         )
 
 

@@ -7,8 +7,9 @@ import numpy as np
 from violence_detection.errors import TrainingError
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
-from violence_detection.models.classifier import build_output, probabilities
+from violence_detection.models.forward_pass import run_model
 from violence_detection.models.outputs.classes import is_violent, violence_score
+from violence_detection.training.objective import Objective
 from violence_detection.training.training_state import ValidationScores
 
 if TYPE_CHECKING:
@@ -25,16 +26,14 @@ class Validation:
         losses: Loss of each video in the last measurement, float32 (N,).
     """
 
-    def __init__(
-        self, clips: FeatureDataset, *, classes: list[str], loss: "keras.losses.Loss"
-    ) -> None:
+    def __init__(self, clips: FeatureDataset, *, classes: list[str], objective: Objective) -> None:
         """
         Args:
             clips: N videos.
             classes: Names of the K classes, the normal class first.
-            loss: A loss on logits that gives a value per example.
+            objective: The loss of the training, with its present state.
         """
-        self.clips, self.classes, self._loss = clips, classes, loss
+        self.clips, self.classes, self._objective = clips, classes, objective
         self.probability = np.zeros((len(clips), len(classes)))
         self.losses = np.zeros(len(clips), np.float32)
 
@@ -44,15 +43,18 @@ class Validation:
         Raises:
             TrainingError: If a prediction is not finite.
         """
-        probability = probabilities(classifier, self.clips.features)
+        outputs = run_model(classifier, self.clips.features)
+        probability = self._objective.outputs.predictions(outputs)
         if not np.isfinite(probability).all():
             raise TrainingError("Predictions must be finite. Received: NaN on validation")
-        logits = np.log(np.clip(probability, 1e-12, 1))
-        if len(self.classes) == 2:
-            logits = logits[:, 1:] - logits[:, :1]
         labels = self.clips.labels
-        goals = build_output(len(self.classes)).targets(labels)
-        self.losses = np.array(self._loss(goals, logits.astype(np.float32)))
+        if not self._objective.names:
+            outputs = np.log(np.clip(probability, 1e-12, 1))
+            if len(self.classes) == 2:
+                outputs = outputs[:, 1:] - outputs[:, :1]
+            outputs = outputs.astype(np.float32)
+        targets = self._objective.outputs.targets(labels)
+        self.losses, by_output = self._objective.validation_losses(targets, outputs)
         self.probability = probability
         correct = probability.argmax(1) == labels
         auc = classification.area_under_curve(is_violent(labels), violence_score(probability))
@@ -65,4 +67,5 @@ class Validation:
                 for number, name in enumerate(self.classes)
                 if (labels == number).any()
             },
+            by_output=by_output,
         )

@@ -1,9 +1,9 @@
-"""Outputs are the prediction tasks of a classifier, one file each.
+"""Outputs are the questions that a classifier answers about a clip, one file each.
 
-A part must define:
-    name: The name of the task, a str.
-    build(*, count: int) -> Output: The output of `count` classes, the normal class first.
+A part must define `build(*, count: int, weight: float = ..., ...) -> Output`; see `_output.Output`.
+Every further argument needs a default and a type, because a spec may set it.
 
-`_output.Output` lists what an output must have: `name`, `build(encoded)`, `targets(labels)`,
-`predictions(outputs)` and `score(predictions)`.
+Args of every `build`:
+    count: K, the number of classes, the normal class first.
+    weight: Factor of the output's loss.
 """

@@ -1,0 +1,60 @@
+"""Probability of violence, from the context and from what the other outputs say."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import keras
+import numpy as np
+from keras import ops
+
+from violence_detection.models.outputs._output import Encoded, OutputDefaults
+from violence_detection.registry import Range
+
+
+class Violence(OutputDefaults):
+    """The output that predicts violence or none, whatever the number of classes."""
+
+    name = "violence"
+    kind = "violence"
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def build(self, encoded: Encoded, others: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
+        """The float32 logit, (B, 1); the first predictions are 50%."""
+        read = [encoded.context, *others.values()]
+        if others:
+            read = [keras.layers.Concatenate(dtype="float32", name="violence_evidence")(read)]
+        logit = keras.layers.Dense(
+            1, dtype="float32", kernel_initializer="zeros", name="violence_logit"
+        )
+        return logit(read[0])
+
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """1 for a violent row, float32 (N, 1)."""
+        return (labels > 0).astype(np.float32)[:, None]
+
+    def loss(self, targets, outputs, state):
+        """Binary cross-entropy on the logit."""
+        logit = outputs[:, 0]
+        return ops.softplus(logit) - targets[:, 0] * logit
+
+    def score(self, outputs: np.ndarray) -> np.ndarray:
+        logit = outputs[:, 0].astype(np.float64)
+        return np.exp(-np.logaddexp(0, -logit))
+
+    def evidence(self, outputs: keras.KerasTensor) -> keras.KerasTensor:
+        return ops.sigmoid(outputs)
+
+    def score_layers(self, outputs: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.layers.Activation("sigmoid", name="violence_sigmoid")(outputs)
+
+
+def build(*, count: int, weight: Annotated[float, Range(0, 1000)] = 1.0) -> Violence:
+    """The output of violence.
+
+    Args:
+        count: Not used: violence is every class but the normal one.
+        weight: Factor of the loss.
+    """
+    return Violence(weight)
