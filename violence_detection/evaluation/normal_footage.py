@@ -11,6 +11,7 @@ from violence_detection.datasets import video_files
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule
 from violence_detection.evaluation.false_alarms import ScoredFootage
+from violence_detection.inference.config import CAMERA_HOLD_MB
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
@@ -113,6 +114,7 @@ class _WindowCache:
         self._identity = {
             "model_digest": files.sha256_of_file(run.model_path),
             "temperature": run.record().temperature,
+            "hold_mb": CAMERA_HOLD_MB,  # as `watch` does, so that thresholds hold there
         }
 
     def windows_of(self, path: str) -> list[Window]:
@@ -136,7 +138,9 @@ class _WindowCache:
         if (windows := _read_windows(saved, identity)) is not None:
             return windows
         if self._predictor is None:
-            self._predictor = Predictor(self._run, weights=self._weights, seed=self._seed)
+            self._predictor = Predictor(
+                self._run, weights=self._weights, seed=self._seed, hold_mb=CAMERA_HOLD_MB
+            )
         windows = self._predictor.predict_video(full).windows
         rows = [window.as_dict() for window in windows]
         files.write_text(saved, json.dumps(identity | {"windows": rows}))

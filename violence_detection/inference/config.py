@@ -50,6 +50,9 @@ def _canonical_confirmation(text: str) -> str:
     return f"{windows}/{of}"
 
 
+CAMERA_HOLD_MB = 64  # for the frames of a camera that windows share
+
+
 @dataclass(frozen=True)
 class PredictorConfig(CommandConfig):
     """Settings of a `Predictor`: how videos are read and decided on."""
@@ -148,7 +151,7 @@ class PredictorConfig(CommandConfig):
     hold_mb: int = option(
         400,
         "Memory in megabytes for the frames of a video that windows share; larger frames are "
-        "reduced to it. `watch` takes 64 for a camera.",
+        f"reduced to it. `watch` and `evaluate --normal-footage` take {CAMERA_HOLD_MB}.",
         group="Advanced",
         low=8,
         high=4096,
@@ -197,6 +200,14 @@ class PredictConfig(PredictorConfig):
         None,
         "Copy of the video with probability, segments and attention drawn below it: an .mp4 file, "
         "or a folder for several videos.",
+        group="Output",
+        path="PATH",
+    )
+    explain: str | None = option(
+        None,
+        "Figure of what the prediction rests on: score and novelty over time, frames and attention "
+        "of the highest window, and the nearest training clips: a .png file, or a folder for "
+        "several videos.",
         group="Output",
         path="PATH",
     )

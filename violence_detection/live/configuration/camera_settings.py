@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from violence_detection.errors import ConfigError
+from violence_detection.inference.config import CAMERA_HOLD_MB
 from violence_detection.settings import Config, option
 
 Polygon = tuple[tuple[float, float], ...]
@@ -228,7 +229,7 @@ class CameraSettings(Config):
         high=8760.0,
     )
     hold_mb: int = option(
-        64,
+        CAMERA_HOLD_MB,
         "Memory in megabytes for the frames that windows share; larger frames are reduced to it.",
         group="Advanced",
         low=8,
