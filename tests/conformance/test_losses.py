@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
+from violence_detection.models.outputs.classes import Classes
+from violence_detection.training.training_data import weighted_fractions
 
 LOSSES = [
     *registry.available("losses"),
     "focal(gamma=0.5)",
     "focal(alpha=none)",
+    "focal(alpha=inverse_sqrt)",
     "focal(alpha=0.25)",
 ]
 EXTREME = np.float32([-1e4, -80, -1, 0, 1, 80, 1e4])
@@ -70,7 +73,7 @@ def test_focal_loss_is_its_formula_in_float64(gamma, classes):
     goals, logits = drawn(classes)
     shares = np.arange(1, classes + 1) / np.arange(1, classes + 1).sum()
     loss = build(f"focal(gamma={gamma}, alpha=auto)", smoothing=0.1, shares=shares)
-    alpha = (1 - shares) / (classes - 1)
+    alpha = 1 - shares if classes == 2 else np.array(loss.alpha)
     expected = focal_in_numpy(goals, logits, gamma=gamma, alpha=alpha, smoothing=0.1)
     np.testing.assert_allclose(value(loss, goals, logits), expected, rtol=1e-4, atol=1e-6)
 
@@ -97,7 +100,41 @@ def test_alpha_auto_is_a_half_for_two_balanced_classes():
     assert build("focal(alpha=auto)").alpha == [0.5, 0.5]
 
 
+def test_inverse_sqrt_is_one_over_the_root_of_the_fraction_with_mean_1():
+    """1.15 for 76% and 14.14 for 0.5%, before they are scaled to a mean of 1."""
+    shares = (0.76, 0.235, 0.005)
+    alpha = np.array(build("focal(alpha=inverse_sqrt)", shares=shares).alpha)
+    np.testing.assert_allclose(alpha.mean(), 1)
+    np.testing.assert_allclose(alpha[2] / alpha[0], 14.142 / 1.1471, rtol=1e-4)
+
+
 # -- relation
+
+
+@pytest.mark.parametrize("spec", ["crossentropy", "focal", "focal(gamma=5)"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("classes", [2, 3, 4, 14])
+def test_the_best_constant_prediction_after_class_weights_is_half_violence(
+    spec, smoothing, classes
+):
+    """The gradient of the weighted loss is 0 at zero logits with the bias that classifiers have."""
+    shares = weighted_fractions(classes)
+    # Smoothed cross-entropy has no weights of its own: its mean target is not one half there.
+    smoothing = 0.0 if spec == "crossentropy" else smoothing
+    loss = build(spec, smoothing=smoothing, shares=shares)
+    goals, logits = Classes(classes).targets(np.arange(classes)), np.log(2 * shares)
+    logits = np.zeros((2, 1)) if classes == 2 else np.tile(logits, (classes, 1))
+    slopes = shares @ gradient(loss, goals, logits)
+    np.testing.assert_allclose(slopes, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shares", [(0.7, 0.2, 0.1), (0.25, 0.25, 0.25, 0.25)])
+def test_alpha_auto_alone_balances_normal_against_all_other_classes(shares):
+    loss = build("focal(alpha=auto)", shares=shares)
+    rest = np.array(shares[1:]) * (1 - np.array(shares[1:]))
+    prior = np.array([0.5, *(0.5 * rest / rest.sum())])
+    slopes = shares @ gradient(loss, np.eye(len(shares)), np.tile(np.log(prior), (len(shares), 1)))
+    np.testing.assert_allclose(slopes, 0, atol=1e-6)
 
 
 @given(LABELS, st.floats(-20, 20), SMOOTHING)

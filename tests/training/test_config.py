@@ -100,3 +100,14 @@ def test_an_ensemble_has_members():
         TrainConfig(ensemble=True)
     with pytest.raises(ConfigError, match="must be <= 2147483648"):
         TrainConfig(seed=2**31 - 1, seeds=2)
+
+
+def test_the_loss_with_class_weights_of_its_own_switches_the_others_off():
+    loss = "focal(alpha=inverse_sqrt)"
+    config = TrainConfig.from_settings({"features": "x", "loss": loss}, given={"loss"})
+    assert config.batches.use_class_weights is False
+    with pytest.raises(ConfigError, match="must come without --use-class-weights"):
+        TrainConfig.from_settings(
+            {"features": "x", "loss": loss, "use_class_weights": True},
+            given={"loss", "use_class_weights"},
+        )

@@ -3,11 +3,12 @@
 A walk and its fight show the same images in another order. In a walk all motion (places, depths,
 limbs) follows a parameter u from 0 to 1. The fight of the same two figures runs back and forth
 over the same values of u, several times faster, each value once. So the classes differ in motion
-alone: neither an image nor the mean image separates them.
+alone: neither an image nor the mean image separates them. The same holds for the further kinds of
+violence that a dataset of several classes has, a chase and a riot.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,8 @@ from violence_detection.system import files
 
 DEMO_MARK = "violence-detection-demo"  # a file in the folder that holds the clips' folder
 _COLUMNS = ("path", "label", "group", "split")
-_MIN_CLIPS = 12
-_PAIRS_IN_RECORDING = 2
+_MIN_SCENES = 6
+_SCENES_IN_RECORDING = 2
 _TEST_FRACTION, _VALIDATION_FRACTION = 0.20, 0.15
 _SIZES_PX = ((128, 96), (144, 108), (160, 120))
 _MEAN_IMAGE_PX = (24, 18)
@@ -65,6 +66,7 @@ def draw_clips(
     *,
     count: int,
     seed: int,
+    kinds: Sequence[str] = ("fight",),
     on_clip: Callable[[int], None] | None = None,
 ) -> None:
     """Draws clips of walks and fights, and writes their table.
@@ -75,22 +77,32 @@ def draw_clips(
 
     Args:
         folder: Created if missing; clips of the same names are replaced.
-        count: Number of clips, half of each kind; even, >= 12.
+        count: Number of clips, equally many of each kind; >= 6 of each.
         seed: The same seed draws the same frames.
+        kinds: Kinds of violence, out of fight, chase and riot; with more than one, each is a class
+            of that name.
         on_clip: Called after each clip with the number of clips so far.
 
     Raises:
-        ConfigError: If `count` is odd or too small.
+        ConfigError: If `count` cannot be divided by the kinds, or is too small.
         ViolenceDetectionError: If a clip cannot be written.
     """
-    if count < _MIN_CLIPS or count % 2:
-        raise ConfigError(f"`count` must be even and >= {_MIN_CLIPS}. Received: count={count}")
-    for label in ("nonviolent", "violent"):
+    scenes, rest = divmod(count, 1 + len(kinds))
+    if rest or scenes < _MIN_SCENES:
+        raise ConfigError(
+            f"`count` must be {'even' if len(kinds) == 1 else f'a multiple of {1 + len(kinds)}'} "
+            f"and >= {_MIN_SCENES * (1 + len(kinds))}. Received: count={count}"
+        )
+    labels = {"walk": "nonviolent"} | {
+        kind: "violent" if len(kinds) == 1 else kind for kind in kinds
+    }
+    for label in labels.values():
         files.ensure_writable(folder / label)
     files.sweep_temporary(folder)
     rows: list[dict[str, str]] = []
-    for number, (recording, rng) in enumerate(_pairs(count // 2, seed), start=1):
-        for label, kind, frames in _clips_of_pair(recording, rng):
+    for number, (recording, rng) in enumerate(_scenes(scenes, seed), start=1):
+        for kind, frames in _clips_of_scene(recording, rng, kinds):
+            label = labels[kind]
             path = f"{label}/{kind}{number:04d}.mp4"
             _write_clip(folder / path, frames, recording)
             row = (path, label, recording.group, recording.split)
@@ -146,15 +158,33 @@ def fight_order(num_frames: int, sweeps: int, rng: Generator) -> np.ndarray:
     return np.roll(np.concatenate(sweeps_in_order), rng.integers(num_frames))
 
 
-def _pairs(num_pairs: int, seed: int) -> Iterator[tuple[Recording, Generator]]:
-    """The recording of each pair of a walk and a fight, and its random generator."""
-    num_recordings = -(-num_pairs // _PAIRS_IN_RECORDING)
+def chase_order(num_frames: int, sweeps: int, rng: Generator) -> np.ndarray:
+    """The frames of a walk in the order of a chase: `sweeps` times forwards, each frame once; see
+    `fight_order`."""
+    return np.concatenate(
+        [np.arange(first, num_frames, sweeps) for first in rng.permutation(sweeps)]
+    )
+
+
+def riot_order(num_frames: int, sweeps: int, rng: Generator) -> np.ndarray:
+    """The frames of a walk in the order of a riot: at random, each frame once; see
+    `fight_order`."""
+    return rng.permutation(num_frames)
+
+
+_ORDERS = {"fight": fight_order, "chase": chase_order, "riot": riot_order}
+
+
+def _scenes(num_scenes: int, seed: int) -> Iterator[tuple[Recording, Generator]]:
+    """The recording of each scene, of which there is a clip of each kind, and its random
+    generator."""
+    num_recordings = -(-num_scenes // _SCENES_IN_RECORDING)
     splits = _draw_splits(num_recordings, np.random.default_rng([seed, 0]))
     for index, split in enumerate(splits):
         rng = np.random.default_rng([seed, 1 + index])
         recording = draw_recording(f"recording{index + 1:04d}", split, rng)
-        left = num_pairs - index * _PAIRS_IN_RECORDING
-        for _ in range(min(_PAIRS_IN_RECORDING, left)):
+        left = num_scenes - index * _SCENES_IN_RECORDING
+        for _ in range(min(_SCENES_IN_RECORDING, left)):
             yield recording, rng
 
 
@@ -247,14 +277,18 @@ def _muted(rng: Generator, low: float, high: float) -> np.ndarray:
     return rng.uniform(low, high) + rng.uniform(-16, 16, 3)
 
 
-def _clips_of_pair(
-    recording: Recording, rng: Generator
-) -> Iterator[tuple[str, str, Iterator[np.ndarray]]]:
-    """Label, kind and frames of a walk, then of the same two figures' fight."""
+def _clips_of_scene(
+    recording: Recording, rng: Generator, kinds: Sequence[str]
+) -> Iterator[tuple[str, Iterator[np.ndarray]]]:
+    """Kind and frames of a walk, then of the violence between the same two figures."""
     images = draw_images(recording, draw_figures(rng))
-    order = fight_order(recording.num_frames, rng.choice((4, 6)), rng)
-    yield "nonviolent", "walk", expose(images, recording, rng)
-    yield "violent", "fight", expose(images[order], recording, rng)
+    first, *further = kinds
+    # Drawn here, before the walk takes its noise: the demo's clips stay what they are.
+    orders = [_ORDERS[first](recording.num_frames, rng.choice((4, 6)), rng)]
+    yield "walk", expose(images, recording, rng)
+    orders += [_ORDERS[kind](recording.num_frames, rng.choice((4, 6)), rng) for kind in further]
+    for kind, order in zip(kinds, orders, strict=True):
+        yield kind, expose(images[order], recording, rng)
 
 
 def draw_images(recording: Recording, figures: list[Figure]) -> np.ndarray:

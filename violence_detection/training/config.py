@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from violence_detection import registry
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.features.config import ExtractConfig
@@ -173,6 +174,7 @@ class TrainConfig(CommandConfig):
         self._check_members()
         self._check_monitor()
         self._resolve_patience()
+        self._resolve_class_weights()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -303,6 +305,17 @@ class TrainConfig(CommandConfig):
                 f"swa_fraction={fraction}"
             )
         self._set("selection", dataclasses.replace(self.selection, early_stopping_patience=0))
+
+    def _resolve_class_weights(self) -> None:
+        """Switches class weights off for a loss whose own weights stand for them."""
+        if registry.parse(self.model.loss)[0].arguments.get("alpha") != "inverse_sqrt":
+            return
+        if "use_class_weights" in self.given and self.batches.use_class_weights:
+            raise ConfigError(
+                "`alpha=inverse_sqrt` must come without --use-class-weights: either weighs the "
+                f"classes. Received: loss={self.model.loss}"
+            )
+        self._set("batches", dataclasses.replace(self.batches, use_class_weights=False))
 
     def _check_hosts(self) -> None:
         count = len(self.addresses)

@@ -4,6 +4,7 @@ The focal loss of Keras ignores `alpha` unless another flag is set, and for 0 < 
 gradient is NaN on confidently right examples.
 """
 
+import math
 from typing import Annotated
 
 import keras
@@ -70,11 +71,13 @@ def build(
 
     Args:
         label_smoothing: Fraction of a label's weight that is spread over the classes.
-        class_fractions: Fraction of each class in the drawn videos, the normal class first; equal
-            fractions if class weights are on.
+        class_fractions: Fraction of each class in the drawn videos, the normal class first; one
+            half normal and the others equal if class weights are on.
         gamma: Strength by which easy examples count for less, >= 0.
         alpha: Weight of violence; the normal class has 1 - alpha. `auto` weighs each class by the
-            fractions of the others, which is 0.5 for two balanced classes; none is 1 for all.
+            fractions of the others, which is 0.5 for two balanced classes, and for more than two
+            so that a model that knows nothing answers 50% violence; `inverse_sqrt` is
+            1 / sqrt(fraction), scaled to a mean of 1 over the classes; none is 1 for all.
 
     Raises:
         ConfigError: If alpha is not in [0, 1], or a number is given for
@@ -82,12 +85,52 @@ def build(
     """
     weights = None
     if alpha == "auto":
-        weights = [(1 - fraction) / (len(class_fractions) - 1) for fraction in class_fractions]
+        weights = _auto_alpha(class_fractions, gamma, label_smoothing)
+    elif alpha == "inverse_sqrt":
+        weights = _inverse_sqrt_alpha(class_fractions)
     elif alpha is not None:
         if not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1 or len(class_fractions) != 2:
             raise ConfigError(
-                "`alpha` of focal must be auto, none or, with two classes, in [0, 1]. "
-                f"Received: alpha={alpha} with {len(class_fractions)} classes"
+                "`alpha` of focal must be auto, inverse_sqrt, none or, with two classes, in "
+                f"[0, 1]. Received: alpha={alpha} with {len(class_fractions)} classes"
             )
         weights = [1 - alpha, alpha]
     return Focal(gamma=float(gamma), alpha=weights, label_smoothing=label_smoothing)
+
+
+def _auto_alpha(fractions: list[float], gamma: float, smoothing: float) -> list[float]:
+    """Weight of each class by the fractions of the others.
+
+    With more than two classes that alone would make most predictions violent. There the weights
+    are such that, of all constant predictions, the loss is lowest for one half normal; the other
+    half is shared in proportion to the weighted fractions. At that minimum the slope of the loss
+    in each probability, ``weighted fraction * d/dp [(1 - p)^gamma log p]``, is the same.
+    """
+    classes = len(fractions)
+    weights = [(1 - fraction) / (classes - 1) for fraction in fractions]
+    if classes == 2:
+        return weights
+    shares = [fraction * weight for fraction, weight in zip(fractions, weights, strict=True)]
+    violent = sum(shares[1:])
+    prior = [0.5, *[0.5 * share / violent for share in shares[1:]]]
+    smoothed = [(1 - smoothing) * fraction + smoothing / classes for fraction in fractions]
+    # A class without videos keeps weight 0: it has no slope to balance.
+    weights = [
+        1 / (part * _slope(probability, gamma)) if probability else 0.0
+        for part, probability in zip(smoothed, prior, strict=True)
+    ]
+    total = sum(part * weight for part, weight in zip(smoothed, weights, strict=True))
+    return [weight / (2 * total) for weight in weights]  # as much as two balanced classes have
+
+
+def _slope(probability: float, gamma: float) -> float:
+    """``-d/dp [-(1 - p)^gamma log p]`` for p in (0, 1)."""
+    rest = 1 - probability
+    return rest**gamma / probability - gamma * rest ** (gamma - 1) * math.log(probability)
+
+
+def _inverse_sqrt_alpha(fractions: list[float]) -> list[float]:
+    """``1 / sqrt(fraction)``, scaled to a mean of 1; a class without videos has the largest."""
+    least = min(fraction for fraction in fractions if fraction > 0)
+    weights = [1 / math.sqrt(max(fraction, least)) for fraction in fractions]
+    return [weight * len(weights) / sum(weights) for weight in weights]
