@@ -39,7 +39,7 @@ def start(folder: Path, *, frames: int, dim: int) -> FeatureCache:
             "grouping": "table",
             "classes": list(CLASSES),
             "fingerprint": space.fingerprint,
-            "feature_space": dataclasses.asdict(space),
+            "feature_space": space.as_dict(),
             "weights": {"source": "random", "digest": space.weights_digest, "seed": 0},
         },
     )

@@ -1,7 +1,6 @@
 """The record of an extraction is read and written without loss."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 from support.features import draw_features
@@ -23,7 +22,7 @@ def test_a_record_keeps_the_keys_of_a_later_version(cache):
     assert (record.ungrouped, record.has_all_recordings, record.weights.seed) == (3, False, 42)
     cache.write_record(record)
     written = json.loads(cache.extraction_path.read_text())
-    assert written == written | values and written["feature_space"] == asdict(record.space)
+    assert written == written | values and written["feature_space"] == record.space.as_dict()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Sharing batches and frames changes the cost, never the features."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,13 +59,13 @@ def test_clips_that_share_batches_get_their_own_features_in_order(lengths, batch
     assert [item for item, _ in found] == list(range(len(clips)))
     for (_, features), clip in zip(found, clips, strict=True):
         np.testing.assert_array_equal(features, np.float16(clip.mean((1, 2, 3), dtype=np.float32)))
-    assert set(extractor._encode.sizes) <= {batch_size}
-    assert len(extractor._encode.sizes) == -(-sum(lengths) // batch_size)
+    assert set(extractor.encode_batch.sizes) <= {batch_size}
+    assert len(extractor.encode_batch.sizes) == -(-sum(lengths) // batch_size)
 
 
 def test_features_beyond_float16_become_infinite_without_a_warning():
     extractor = mean_colour_extractor()
-    extractor._encode = lambda pictures: np.full((len(pictures), DIM), 1e6, np.float32)
+    extractor.encode_batch = lambda pictures: np.full((len(pictures), DIM), 1e6, np.float32)
     features = extractor.encode(np.zeros((2, SIZE, SIZE, 3), np.uint8))
     assert features.shape == (2, DIM)
     assert features.dtype == np.float16
@@ -83,7 +81,7 @@ def small() -> FeatureExtractor:
 
 
 def test_the_space_has_the_settings_of_the_extractor(small):
-    space = dataclasses.asdict(small.space)
+    space = small.space.as_dict()
     assert len(space.pop("weights_digest")) == 64
     assert space == {
         "backbone": "mobilenet",

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import pickle
 import struct
 import tarfile

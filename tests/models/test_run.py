@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import asdict
 
 import pytest
 from support.features import SPACE
@@ -14,7 +13,7 @@ from violence_detection.system import files
 CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)} | {
     "classes": ["normal", "fight"],
     "dataset": {"name": "mine", "dir": "/videos/mine"},
-    "feature_space": asdict(SPACE),
+    "feature_space": SPACE.as_dict(),
     "weights": {"source": "imagenet", "digest": SPACE.weights_digest, "seed": 42},
     "window_s": 2.0,
 }

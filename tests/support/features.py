@@ -1,7 +1,7 @@
 """Feature caches written without a video."""
 
 import hashlib
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,6 @@ def _extraction(shape, labels) -> dict:
         "grouping": "table",
         "classes": list(labels),
         "fingerprint": space.fingerprint,
-        "feature_space": asdict(space),
+        "feature_space": space.as_dict(),
         "weights": {"source": "random", "digest": space.weights_digest, "seed": 42},
     }

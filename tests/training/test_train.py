@@ -57,7 +57,7 @@ def test_a_run_names_its_features_and_settings(run_dir, features_dir):
     config, cache = Run.open(run_dir).config(), FeatureCache.open(features_dir)
     assert config["features"] == str(features_dir)
     assert config["fingerprint"] == cache.space().fingerprint
-    assert config["feature_space"] == dataclasses.asdict(cache.space())
+    assert config["feature_space"] == cache.space().as_dict()
     assert (config["window_s"], config["classes"]) == (2.0, ["normal", "violent"])
     assert config["settings"]["learning_rate"] == 0.05
 

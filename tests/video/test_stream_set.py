@@ -44,3 +44,19 @@ def test_a_clip_in_memory_has_the_images_of_its_file(tmp_path, stream):
 def test_a_stream_that_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match="The stream must be one of .*Received: flow"):
         StreamSet("rgb+flow", frame_size=32)
+
+
+@pytest.mark.parametrize("stream", ["motion(focus=true)+rgb", "rgb(focus=true)+motion(focus=true)"])
+def test_stacked_streams_have_the_images_of_joined_ones_as_channels(tmp_path, stream):
+    path = draw_video(tmp_path / "a.avi", frames=20, size=(160, 120), seed=5)
+    views = (View(mirror=True),)
+    joined = ClipReader(stream=stream, frames=4, frame_size=32).read(path, views=views)
+    stacked = ClipReader(stream=stream.replace("+", "|"), frames=4, frame_size=32)
+    clip = stacked.read(path, views=views)
+    assert clip.views.shape == (2, 4, 1, 32, 32, 6)
+    channels = np.concatenate([clip.views[..., :3], clip.views[..., 3:]], axis=2)
+    np.testing.assert_array_equal(channels, joined.views)
+    in_memory = stacked.stream_set.images_of(
+        frames_of(path), sample_indices(20, 4).tolist(), fps=clip.fps, views=(ORIGINAL, *views)
+    )
+    np.testing.assert_array_equal(in_memory, clip.views)

@@ -1,7 +1,6 @@
 """The features and videos that a run is evaluated on."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from violence_detection.datasets.labels import with_class_names
@@ -34,7 +33,7 @@ def open_features(run: Run, folder: str | None = None) -> FeatureCache:
     cache = FeatureCache.open(folder or record.features)
     space = cache.space()
     if space.fingerprint != record.fingerprint:
-        differing = space.differing(asdict(record.feature_space))
+        differing = space.differing(record.feature_space.as_dict())
         raise CacheError(
             f"Features must be of the run's feature space. Received: {cache.dir} ({differing})"
         )

@@ -76,7 +76,7 @@ class ModelDescription:
             "window_s": self.window_s,
         }
         if self.frames is None:
-            return described | {"feature_space": dataclasses.asdict(self.feature_space)}
+            return described | {"feature_space": self.feature_space.as_dict()}
         is_any = self.frames.frames is None
         return described | {
             "frames": {

@@ -20,11 +20,13 @@ class WeightsOrigin:
             program.
         digest: SHA-256 of the variables.
         seed: The seed of random weights.
+        parts: Of features of several spaces, those of each, in their order.
     """
 
     source: str
     digest: str = ""
     seed: int = 0
+    parts: "tuple[WeightsOrigin, ...]" = ()
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -32,7 +34,13 @@ class WeightsOrigin:
         Raises:
             KeyError, TypeError: If the source is missing.
         """
-        return cls(values["source"], values.get("digest", ""), values.get("seed", 0))
+        parts = tuple(map(cls.from_json, values.get("parts", ())))
+        return cls(values["source"], values.get("digest", ""), values.get("seed", 0), parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object."""
+        values = {"source": self.source, "digest": self.digest, "seed": self.seed}
+        return values | ({"parts": [part.to_json() for part in self.parts]} if self.parts else {})
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,8 @@ class ExtractionRecord:
             "ungrouped": self.ungrouped,
             "classes": list(self.classes),
             "fingerprint": self.space.fingerprint,
-            "feature_space": dataclasses.asdict(self.space),
-            "weights": dataclasses.asdict(self.weights),
+            "feature_space": self.space.as_dict(),
+            "weights": self.weights.to_json(),
         }
         optional = {
             "settings": dict(self.settings),

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,14 +21,6 @@ from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import ClipReader
 
 log = logging.getLogger(__name__)
-
-
-class RecordedSpace(Protocol):
-    """A feature space and the weights that it was made with, as a run's record has them."""
-
-    feature_space: FeatureSpace
-    weights_source: str
-    weights_seed: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +72,7 @@ class FeatureExtractor:
         reader: Reads videos as images.
         batch_size: Frames encoded at a time. Batches always have this size, the last is padded,
             so that the arithmetic is the same for every frame.
+        encode_batch: From `batch_size` images to features, float32 (n, D).
     """
 
     def __init__(
@@ -93,7 +86,7 @@ class FeatureExtractor:
         self.space = space
         self.reader = reader
         self.batch_size = batch_size
-        self._encode = encode
+        self.encode_batch = encode
 
     @classmethod
     def build(
@@ -190,31 +183,6 @@ class FeatureExtractor:
         return cls(space, reader, _no_encoder, batch_size=settings.batch_size)
 
     @classmethod
-    def from_run(
-        cls,
-        record: RecordedSpace,
-        *,
-        weights: str | None,
-        batch_size: int,
-        engine: str | None = None,
-    ) -> Self:
-        """The extractor of a run's feature space; see `from_space`.
-
-        Args:
-            record: The record of the run.
-            weights: "imagenet", "random", or a weights file; None for those of the record.
-            batch_size: Frames encoded at a time.
-            engine: Name of the part; None for the space's.
-        """
-        return cls.from_space(
-            record.feature_space,
-            weights=weights or record.weights_source,
-            batch_size=batch_size,
-            seed=record.weights_seed,
-            engine=engine,
-        )
-
-    @classmethod
     def from_space(
         cls,
         space: FeatureSpace,
@@ -290,7 +258,7 @@ class FeatureExtractor:
             padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
             padded[: len(images)] = images
         with np.errstate(over="ignore"):  # what float16 cannot hold is noticed by the caller
-            return self._encode(padded)[: len(images)].astype(np.float16)
+            return self.encode_batch(padded)[: len(images)].astype(np.float16)
 
     def encode_clips(
         self, clips: Iterable[tuple[Any, np.ndarray]]

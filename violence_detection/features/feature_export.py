@@ -131,7 +131,7 @@ class CacheExport:
             "dataset": record.dataset.name,
             "fingerprint": record.space.fingerprint,
             "extraction": json.dumps(record.to_json(), ensure_ascii=False),
-            **dataclasses.asdict(record.space),
+            **{name: value for name, value in record.space.as_dict().items() if name != "parts"},
         }
         file.attrs.update(attributes)
         file.attrs.create("classes", classes, dtype=text)

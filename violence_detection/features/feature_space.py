@@ -2,16 +2,20 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from violence_detection.errors import CacheError, WeightsError
+from violence_detection.errors import CacheError, ConfigError, WeightsError
 from violence_detection.system import files
 
 RECIPE_VERSION = 1
 IMPORTED = "imported"  # the backbone of features that another program made
+JOINED = "joined"  # that of features of several spaces, side by side
 _DIGITS = 8
+# Fields that came later, and their value in spaces that do not have them: there they are not
+# written, so that the fingerprint stays the same.
+_LATER = {"parts": ()}
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class FeatureSpace:
         engine: Name of the engine that ran it.
         precision: Keras dtype policy that it ran in.
         recipe: Version of everything else that changes the numbers.
+        parts: The spaces whose features are side by side along D; empty for an ordinary space.
     """
 
     backbone: str
@@ -43,6 +48,48 @@ class FeatureSpace:
     engine: str
     precision: str
     recipe: int = RECIPE_VERSION
+    parts: "tuple[FeatureSpace, ...]" = ()
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The space of features of several spaces, side by side along D.
+
+        Its images are those of all streams, as channels of one image; see `StreamSet`.
+
+        Args:
+            parts: Two spaces or more, in the order of their features.
+
+        Raises:
+            ConfigError: If their frames differ in number or size: a clip is read once for all.
+        """
+        for name in ("frames", "frame_size"):
+            values = sorted({getattr(part, name) for part in parts})
+            if len(values) > 1:
+                raise ConfigError(
+                    f"Feature spaces that are joined must have the same `{name}`: the images of a "
+                    f"clip are made once for all. Received: {' and '.join(map(str, values))}"
+                )
+        for part in parts:
+            part.check_computable()
+        first, streams = parts[0], dict.fromkeys(stream for part in parts for stream in part.images)
+        return cls(
+            backbone=JOINED,
+            layer="",
+            stream="|".join(streams),
+            frames=first.frames,
+            frame_size=first.frame_size,
+            resize="",
+            dim=sum(part.dim for part in parts),
+            weights_digest=files.sha256_of_json([part.fingerprint for part in parts]),
+            engine="+".join(dict.fromkeys(part.engine for part in parts)),
+            precision="+".join(dict.fromkeys(part.precision for part in parts)),
+            parts=tuple(parts),
+        )
+
+    @property
+    def images(self) -> list[str]:
+        """The stream of each image of a moment, in the order of the spec."""
+        return self.stream.split("|" if self.parts else "+")
 
     @classmethod
     def imported(cls, shape: tuple[int, int], dtype: str, digest: str, maker: str | None) -> Self:
@@ -84,7 +131,16 @@ class FeatureSpace:
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of all fields."""
-        return files.sha256_of_json(asdict(self))
+        return files.sha256_of_json(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as in JSON."""
+        values = asdict(self) | {"parts": [part.as_dict() for part in self.parts]}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in _LATER or getattr(self, name) != _LATER[name]
+        }
 
     @property
     def name(self) -> str:
@@ -93,24 +149,27 @@ class FeatureSpace:
         return f"{self.backbone}-{stream}-{self.frames}f-{self.fingerprint[:_DIGITS]}"
 
     def differing(self, wanted: Mapping[str, Any]) -> str:
-        """The fields that differ from another space, as `asdict` gives it: `frames 20, not 16`.
+        """The fields that differ from another space, as `as_dict` gives it: `frames 20, not 16`.
 
         Differences are separated by `; `; the text is empty if there are none.
         """
         return "; ".join(
             f"{name} {value}, not {wanted.get(name)}"
-            for name, value in asdict(self).items()
+            for name, value in self.as_dict().items()
             if value != wanted.get(name)
         )
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The space of a JSON object, as `asdict` gave it; other keys are ignored.
+        """The space of a JSON object, as `as_dict` gave it; other keys are ignored.
 
         Raises:
             CacheError: If a field is missing.
         """
+        values = {**_LATER, **values}
         try:
-            return cls(**{field.name: values[field.name] for field in fields(cls)})
+            parts = tuple(map(cls.from_json, values["parts"]))
+            known = {field.name: values[field.name] for field in fields(cls)}
+            return cls(**known | {"parts": parts})
         except (KeyError, TypeError) as error:
             raise CacheError(f"A feature space must have every field. Missing: {error}") from error

@@ -197,9 +197,10 @@ def read_export_record(file: "h5py.File") -> ExtractionRecord | None:
 
 def _has_types(space: FeatureSpace) -> bool:
     """True if every field of a feature space is of its type."""
-    fields = dataclasses.fields(space)
-    kinds = {field.name: {"str": str, "int": int}.get(field.type, field.type) for field in fields}
-    return all(isinstance(getattr(space, name), kind) for name, kind in kinds.items())
+    kinds = {field.name: field.type for field in dataclasses.fields(space)} | {"parts": tuple}
+    kinds = {name: {"str": str, "int": int}.get(kind, kind) for name, kind in kinds.items()}
+    has_types = all(isinstance(getattr(space, name), kind) for name, kind in kinds.items())
+    return has_types and all(map(_has_types, space.parts))
 
 
 def read_export_entries(file: "h5py.File") -> list[ManifestEntry]:

@@ -1,6 +1,7 @@
 """The predictor: applies a run to videos, from windows to probabilities, labels and segments."""
 
 import contextlib
+import dataclasses
 import logging
 import os
 import time
@@ -11,7 +12,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.run_extractor import extractor_of_run
 from violence_detection.inference import segments, video_sources, window_reader
 from violence_detection.inference.alert_policy import AlertPolicy, AlertSettings
 from violence_detection.inference.config import PredictorConfig, parse_confirmation
@@ -21,8 +22,10 @@ from violence_detection.inference.video_sources import Source
 from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
 from violence_detection.inference.window_reader import Chunk, VideoEnd, WindowSource
 from violence_detection.models.attention_maps import attention_weights
+from violence_detection.models.near_clip import NearClip
 from violence_detection.models.outputs.classes import violence_score
 from violence_detection.models.run import Run
+from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import devices, progress
 from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
 
@@ -48,11 +51,14 @@ class Predictor:
         window_s, stride_s: Length of a window, and from the start of a window to the next.
     """
 
-    def __init__(self, run: Run, *, with_attention: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, run: Run, *, with_attention: bool = False, with_nearest: bool = False, **settings: Any
+    ) -> None:
         """
         Args:
             run: The trained run.
             with_attention: Windows have the attention weights of their frames.
+            with_nearest: Windows have the nearest training clips, where the run knows them.
             settings: How videos are read and decided on, by the names of `PredictorConfig`; the
                 others have their defaults.
 
@@ -69,7 +75,9 @@ class Predictor:
         config = PredictorConfig.from_settings(values, given=values)
         devices.import_tensorflow()
         record = run.record()
-        self.run_dir, self.config, self._with_attention = run.dir, config, with_attention
+        self.run_dir, self.config = run.dir, config
+        self._with_attention, self._with_nearest = with_attention, with_nearest
+        self._known = TrainingClips.of_run(run)
         self.classes: list[str] = record.classes
         self.threshold: float = record.threshold
         if config.threshold is not None:
@@ -85,7 +93,7 @@ class Predictor:
         self.window_s: float = record.window_s
         self.stride_s = config.stride_s or self.window_s / 2
         self._classifier = run.load_classifier()
-        self._extractor = FeatureExtractor.from_run(
+        self._extractor = extractor_of_run(
             record, weights=config.weights, batch_size=config.batch_size, engine=config.engine
         )
         plan = WindowPlan(
@@ -126,6 +134,11 @@ class Predictor:
         return self.classes[1] if len(self.classes) == 2 else f"not {self.classes[0]}"
 
     @property
+    def knows_novelty(self) -> bool:
+        """True if windows have a novelty: the run knows clips of several recordings."""
+        return self._known is not None and self._known.limit is not None
+
+    @property
     def engine(self) -> str:
         """The name of the engine that runs the backbone, and its precision."""
         space = self._extractor.space
@@ -145,7 +158,9 @@ class Predictor:
             class by the threshold; `windows`, dicts of `start_s`, `end_s`, `probability`;
             `segments`, dicts of `start_s`, `end_s`, `peak`, `peak_s`; `duration_s`; `fps`,
             frames per second; `damage`, what is wrong with the file, mostly ""; with several
-            classes `probabilities`, which windows have too then. Seconds are from the start.
+            classes `probabilities`, which windows have too then. Where the run knows its training
+            clips, windows have `novelty`, above 1 if they are unlike these, and `novel_windows`
+            counts them. Seconds are from the start.
 
         Raises:
             VideoError: If it cannot be decoded.
@@ -325,8 +340,22 @@ class Predictor:
             rows = rows.reshape(len(batch), -1, rows.shape[-1]).mean(1)
             views = len(features) // len(batch)
             attention = self._attention(features).reshape(len(batch), views, -1).mean(1)
-            for window, row, weights in zip(batch, rows, attention, strict=True):
-                yield window.video, self._window(window, row, weights)
+            originals = features[::views]
+            novelty = self._known.novelty(originals) if self._known else None
+            nearest: list[list[NearClip]] = [[]] * len(batch)
+            if self._known and self._with_nearest:
+                nearest = self._known.nearest(originals)
+            for number, (window, row, weights) in enumerate(
+                zip(batch, rows, attention, strict=True)
+            ):
+                yield (
+                    window.video,
+                    dataclasses.replace(
+                        self._window(window, row, weights),
+                        novelty=None if novelty is None else float(novelty[number]),
+                        nearest=tuple(nearest[number]),
+                    ),
+                )
 
     def _probabilities(self, clips: np.ndarray) -> np.ndarray:
         """float64 (N, K) of float16 (N, T, D)."""
@@ -386,6 +415,7 @@ class Predictor:
             notes=end.notes,
             probabilities=rounded_peak.probabilities,
             started_at=end.started_at,
+            nearest=peak.nearest,
         )
 
     def _label(self, window: Window) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from violence_detection import registry
+from violence_detection.errors import ConfigError
 from violence_detection.video import motion_crop
 from violence_detection.video.decoder import FALLBACK_FPS
 from violence_detection.video.motion_crop import Region
@@ -12,14 +13,19 @@ from violence_detection.video.streams._stream import Stream
 from violence_detection.video.views import ORIGINAL, View
 
 NeededFrames = tuple[tuple[int, ...], ...]  # for each of K streams, the indices of frames
-PreparedFrame = dict[int, np.ndarray]  # what each stream keeps of a frame, by its number
+# What each stream keeps of a frame, by its number; of stacked streams, that of each.
+PreparedFrame = dict[int, "np.ndarray | tuple[np.ndarray, ...]"]
 
 
 class StreamSet:
     """The K streams of a spec.
 
+    A spec `rgb|motion` stacks its streams: they are one stream, whose image has theirs as
+    channels, uint8 (S, S, 3 L) of L streams.
+
     Attributes:
-        streams: The streams, in the order of the spec.
+        streams: The streams, in the order of the spec; a single one if they are stacked.
+        stacked: The L streams of a spec that stacks them, else none.
         focused: True if a stream is cropped to the region of motion.
         shows_motion: True if a stream compares frames with each other.
     """
@@ -27,7 +33,7 @@ class StreamSet:
     def __init__(self, stream: str, *, frame_size: int) -> None:
         """
         Args:
-            stream: Spec of one stream, or of several joined by `+`.
+            stream: Spec of one stream, or of several joined by `+`, or stacked by `|`.
             frame_size: Side of an image in pixels (S).
 
         Raises:
@@ -35,8 +41,12 @@ class StreamSet:
         """
         self.streams: list[Stream] = [
             registry.load("streams", str(spec), frame_size=frame_size)
-            for spec in registry.parse(stream)
+            for part in stream.split("|")
+            for spec in registry.parse(part)
         ]
+        self.stacked: list[Stream] = []
+        if "|" in stream:
+            self.stacked, self.streams = self.streams, [_stack(self.streams)]
         self.focused = any(stream.focus for stream in self.streams)
         self.shows_motion = any(len(stream.offsets) > 1 for stream in self.streams)
 
@@ -66,12 +76,13 @@ class StreamSet:
             view: The view of the frame.
         """
         cropped = region.crop(frame) if region else frame
-        return {
-            number: self.streams[number].prepare(
-                view.apply(cropped if self.streams[number].focus else frame)
-            )
-            for number in numbers
-        }
+
+        def prepared(stream: Stream) -> np.ndarray:
+            return stream.prepare(view.apply(cropped if stream.focus else frame))
+
+        if self.stacked:
+            return {number: tuple(map(prepared, self.stacked)) for number in numbers}
+        return {number: prepared(self.streams[number]) for number in numbers}
 
     def combine(self, needed: NeededFrames, frames: Mapping[int, PreparedFrame]) -> np.ndarray:
         """The image of each stream, uint8 (K, S, S, 3).
@@ -120,3 +131,30 @@ class StreamSet:
             }
             images.append([self.combine(of_image, prepared) for of_image in needed])
         return np.array(images)
+
+
+def _stack(streams: Sequence[Stream]) -> Stream:
+    """One stream whose image has those of several as channels.
+
+    A frame is prepared for all of them by `StreamSet.prepare_frame`, as some may be cropped.
+    """
+    offsets = sorted({offset for stream in streams for offset in stream.offsets})
+    places = [[offsets.index(offset) for offset in stream.offsets] for stream in streams]
+    (step_s, *others) = {stream.step_s for stream in streams if stream.offsets != (0,)} or {0.0}
+    if others:
+        raise ConfigError("Streams that are stacked must have the same step. Received: others")
+
+    def combine(frames: Sequence[tuple[np.ndarray, ...]]) -> np.ndarray:
+        images = [
+            stream.combine([frames[place][number] for place in places[number]])
+            for number, stream in enumerate(streams)
+        ]
+        return np.concatenate(images, axis=-1)
+
+    return Stream(
+        prepare=streams[0].prepare,
+        combine=combine,
+        offsets=tuple(offsets),
+        step_s=step_s,
+        focus=any(stream.focus for stream in streams),
+    )

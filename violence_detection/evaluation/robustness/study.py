@@ -28,6 +28,7 @@ from violence_detection.evaluation.robustness.scores import (
 )
 from violence_detection.features import dataset
 from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.run_extractor import extractor_of_run
 from violence_detection.models.run import Run
 from violence_detection.reports import figures
 from violence_detection.reports.robustness_result import ConditionFailure, RobustnessResult
@@ -113,7 +114,7 @@ class RobustnessStage:
         self.prepare()
         config = self._config
         devices.import_tensorflow()
-        extractor = FeatureExtractor.from_run(
+        extractor = extractor_of_run(
             self._record, weights=config.weights, batch_size=config.batch_size
         )
         self._identity |= {"feature_space": extractor.space.fingerprint}
