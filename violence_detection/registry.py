@@ -32,6 +32,7 @@ _FOLDERS = {
     "corruptions": "evaluation.robustness.corruptions",
     "formats": "export.formats",
     "outputs": "models.outputs",
+    "detectors": "models.detectors",
     "notifiers": "live.notifiers",
 }
 # The word for a part of each folder, for messages.

@@ -55,7 +55,7 @@ def test_they_are_fitted_on_train_and_scored_on_the_split(run_dir, cache):
     expected = ((probability[:, 1] >= 0.5) == clips.labels[16:]).mean()
     result = compare(run_dir, cache)
     assert result.baselines["linear"].accuracy == pytest.approx(expected)
-    assert result.baselines.keys() == {"linear", "metadata", "majority"}
+    assert result.baselines.keys() == {"linear", "knn", "metadata", "majority"}
     assert result.baselines["majority"].accuracy == 0.5
     assert result.baseline_videos == 16
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from support.features import draw_features
 
@@ -15,6 +16,7 @@ from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
+from violence_detection.models import linear_baseline
 
 CLASSES = ["normal", "violent"]
 
@@ -87,6 +89,19 @@ def test_energies_are_mean_deviation_and_maximum():
 # -- relation: each baseline uses the data that its name says, and no other
 
 
+def test_knn_is_the_vote_of_the_five_nearest(features_dir):
+    """Computed with scikit-learn from the definition."""
+    clips = clips_of(features_dir)
+    pooled = np.concatenate(list(linear_baseline.pooled_blocks(clips, np.arange(32))))
+    train, test = np.arange(20), np.arange(20, 32)
+    scaler = StandardScaler().fit(pooled[train])
+    fit = KNeighborsClassifier(5, weights="distance")
+    fit.fit(scaler.transform(pooled[train]), clips.labels[train])
+    expected = fit.predict_proba(scaler.transform(pooled[test]))
+    probability = Baselines(clips, 2, "none").predict("knn", train, test, seed=0)
+    np.testing.assert_allclose(probability, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["metadata", "mean_picture", "motion_energy"])
 def test_only_the_baseline_of_the_informative_data_is_right(tmp_path, name):
     clips = clips_of(draw_features(tmp_path / "drawn" / "space", shift=0.0))
@@ -130,7 +145,7 @@ def test_the_seed_determines_the_predictions_of_the_trees(features_dir, rng):
 def test_without_the_videos_a_note_gives_the_reason(features_dir):
     clips = clips_of(features_dir)
     fitted = Baselines(clips, 2, "they are gone")
-    assert fitted.names == ["linear", "metadata", "majority"]
+    assert fitted.names == ["linear", "knn", "metadata", "majority"]
     assert fitted.notes == [
         "The baselines mean_picture and motion_energy are left out, and metadata lacks width and "
         "height: they are gone."

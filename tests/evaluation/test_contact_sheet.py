@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import cv2
 import keras
@@ -15,7 +16,9 @@ from violence_detection.evaluation import anonymisation, contact_sheet, mistake_
 from violence_detection.evaluation.predictions import prediction_rows
 from violence_detection.features import dataset
 from violence_detection.models.heads._layers import AttentionPooling
+from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import files
+from violence_detection.video import still_frames
 from violence_detection.video.decoder import Decoder
 
 LABELS = ["normal", "fight"]
@@ -79,7 +82,7 @@ def decoded(data_uri) -> np.ndarray:
 )
 def test_frames_are_the_middles_of_equal_parts(tmp_path, drawn, part, expected):
     path = draw_video(tmp_path / "a.mp4", **drawn)
-    frames, shown = frames_of(path), mistake_frames.shown_frames(path, *part)
+    frames, shown = frames_of(path), still_frames.shown_frames(path, *part)
     for frame, index in zip(shown, expected, strict=True):
         np.testing.assert_array_equal(frame, frames[index])
 
@@ -104,7 +107,7 @@ def test_the_most_confident_mistakes_come_with_frames_and_attention(video_cache,
 def test_a_part_is_not_decoded_beyond_its_end(tmp_path, monkeypatch):
     path, grabbed, grab = draw_video(tmp_path / "a.mp4", frames=400), [], Decoder._grab
     monkeypatch.setattr(Decoder, "_grab", lambda video: grabbed.append(1) or grab(video))
-    mistake_frames.shown_frames(path, 2.0, 3.0)  # frames 24 to 35, twice
+    still_frames.shown_frames(path, 2.0, 3.0)  # frames 24 to 35, twice
     assert len(grabbed) < 80
 
 
@@ -159,4 +162,25 @@ def test_a_missing_folder_is_the_reason(video_cache, clips):
 def test_a_part_without_frames_is_an_error(tmp_path):
     path = draw_video(tmp_path / "a.mp4")
     with pytest.raises(VideoError, match="no frame of it can be decoded"):
-        mistake_frames.shown_frames(path, 7.0, 8.0)
+        still_frames.shown_frames(path, 7.0, 8.0)
+
+
+def test_mistakes_have_their_nearest_training_clips_with_a_picture(video_cache, clips):
+    cache = video_cache[0]
+    known = TrainingClips.of(clips)
+    shown = contact_sheet.build_contact_sheet(
+        cache,
+        clips,
+        predictions(clips),
+        normal_class="normal",
+        classifier=None,
+        with_frames=True,
+        blur=False,
+        known=known,
+        training_cache=SimpleNamespace(entries=lambda: clips.entries, video_dir=cache.video_dir),
+    )
+    for mistake in shown.all:
+        assert len(mistake.nearest) == 3
+        assert mistake.nearest[0].clip.path == mistake.path
+        assert max(decoded(mistake.nearest[0].image).shape) <= 160
+    assert not any(mistake.is_novel for mistake in shown.all)

@@ -17,6 +17,7 @@ from violence_detection.errors import CacheError, ConfigError, RunError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import EvaluationStage, evaluate_run
 from violence_detection.features.cache import FeatureCache
+from violence_detection.models.run import Run
 
 KEYS = (
     "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong "
@@ -324,3 +325,38 @@ def test_settings_without_effect_are_refused():
         EvaluateConfig(blur_faces=True, frames=False)
     with pytest.raises(ConfigError, match="must come with pictures"):
         EvaluateConfig(group_near_duplicates=True, pictures=False)
+
+
+# -- novelty
+
+
+def test_a_run_of_an_older_version_gets_its_training_clips(evaluate, run):
+    path = Run(run).training_clips_path
+    path.unlink()
+    result = evaluate(run)
+    assert path.is_file()
+    assert result["novelty"].keys() == {"videos", "share", "errors"}
+    assert result["novelty"]["share"] == result["novelty"]["videos"] / result["videos"]
+
+
+def test_videos_far_from_the_training_are_novel(evaluate, run, tmp_path):
+    far = draw_features(tmp_path / "far" / "space", shift=1.0, seed=3)
+    cache = FeatureCache.open(far)
+    entries = [
+        dataclasses.replace(
+            entry,
+            array_digest=cache.write_arrays(entry.path, np.full((1, 6, 8), 40, np.float16))[0],
+        )
+        for entry in cache.entries()
+    ]
+    cache.write_manifest(entries)
+    result = evaluate(run, features=str(far))
+    assert result["novelty"]["share"] == 1
+    assert result["novelty"]["errors"] > 0
+
+
+def test_the_report_shows_the_nearest_training_videos_of_a_mistake(evaluate, run, tmp_path):
+    far = draw_features(tmp_path / "far" / "space", shift=-1.0)
+    evaluate(run, features=str(far))
+    page = (run / "evaluation" / "test" / "report.html").read_text()
+    assert "Nearest training videos" in page

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from violence_detection.errors import EvidenceError
 from violence_detection.evaluation import alarm_counts
 from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule
-from violence_detection.evaluation.false_alarms import ScoredFootage, hours_needed, poisson_interval
+from violence_detection.evaluation.false_alarms import ScoredFootage
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.segments import (
     LOWER_FRACTION,
     default_lower_threshold,
     find_segments,
 )
+from violence_detection.metrics.rate_per_hour import hours_needed, poisson_interval
 
 # Few values, so that ties are likely; windows may overlap, touch or be apart.
 PROBABILITIES = st.lists(st.integers(0, 6).map(lambda k: k / 6), min_size=1, max_size=25)

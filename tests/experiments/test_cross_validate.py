@@ -44,7 +44,8 @@ COLUMNS_OF_EVALUATE = predictions.COLUMNS
 COLUMNS = (
     "repeat fold grouped videos recordings training_videos accuracy auc recall "
     "false_positive_rate epochs best_epoch threshold temperature "
-    "linear_accuracy linear_auc metadata_accuracy metadata_auc majority_accuracy majority_auc note"
+    "linear_accuracy linear_auc knn_accuracy knn_auc metadata_accuracy metadata_auc "
+    "majority_accuracy majority_auc note"
 )
 CHECK_BUILDABLE = FoldRunner.check_buildable
 EFFECTIVE = EffectiveSettings(1, 1, "float32", xla=False, engine="tensorflow")
@@ -136,7 +137,7 @@ def test_it_leaves_what_the_contract_says(trained):
     assert (result["folds"], result["repeats"], result["grouped"]) == (2, 1, True)
     for name in ("accuracy", "auc"):
         assert set(result[name]) == {"mean", "sd", "ci"}
-    for name in ("linear", "metadata", "majority"):
+    for name in ("linear", "knn", "metadata", "majority"):
         assert {"accuracy", "auc"} <= set(result["baselines"][name])
     assert result == json.loads((folder / "cv" / "results.json").read_text())
     assert result["complete"] and result["clean"]

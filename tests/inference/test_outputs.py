@@ -171,7 +171,7 @@ def test_a_timeline_shows_the_most_violent_window_at_each_time():
     from violence_detection.reports import figures
 
     windows = [(0.0, 2.0, 0.3), (1.0, 3.0, 0.8), (2.0, 4.0, 0.1), (9.0, 11.0, 0.5)]
-    times_s, values = figures._steps(np.array(windows))
+    times_s, values = figures.window_steps(np.array(windows))
     for time_s, value in ((0.5, 0.3), (1.5, 0.8), (2.5, 0.8), (3.5, 0.1), (10.0, 0.5)):
         inside = np.searchsorted(times_s, time_s)
         assert values[inside] == values[inside - 1] == value

@@ -60,6 +60,7 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         f"temperature {result.temperature:.2f} ({result.temperature_reason or 'not fitted'})",
         *_confusion_lines(result),
         *_baseline_lines(result),
+        *_novelty_lines(result),
         *_warning_lines(result),
         f"leaks       {_leaks_text(result)}",
         f"report      {result.report}",
@@ -200,6 +201,17 @@ def _baseline_lines(result: "EvaluationResult") -> list[str]:
     if lines:
         lines.insert(0, "baselines   simple models on the same videos, each with its videos right")
     return lines
+
+
+def _novelty_lines(result: "EvaluationResult") -> list[str]:
+    """The videos that are unlike the training videos; empty where that is not known."""
+    if result.novelty is None:
+        return []
+    novel = result.novelty
+    text = f"{novel.videos} of {counted(result.videos, 'video')} unlike anything it was trained on"
+    if novel.videos:
+        text += f", {novel.errors} of them predicted wrongly"
+    return [f"novel       {text}"]
 
 
 def _warning_lines(result: "EvaluationResult") -> list[str]:

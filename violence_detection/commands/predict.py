@@ -10,6 +10,7 @@ import click
 from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.inference import config
+from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from violence_detection.inference.prediction_records import PredictionResult, SourcePrediction
@@ -54,6 +55,7 @@ def _lines(result: "PredictionResult") -> list[str]:
         "",
         f"threshold   {result.threshold:.3f}; segments extend down to {result.lower_threshold:.3f}",
         f"engine      {result.engine}",
+        *([f"novelty     {result.novelty_note}"] if result.novelty_note else []),
     ]
     return [*lines, *_written_lines(result.written)]
 
@@ -81,6 +83,17 @@ def _video_lines(source: "SourcePrediction", label_width: int) -> list[str]:
             )
             line += f" ({start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S})"
         lines.append(line)
+    if prediction.novel_windows:
+        count = len(prediction.windows)
+        lines.append(
+            f"{'':5s}  {indent}{prediction.novel_windows} of {counted(count, 'window')} unlike "
+            "anything it was trained on"
+        )
+    for clip in prediction.nearest:
+        lines.append(
+            f"{'':5s}  {indent}near {clip.label} {clip.path} (distance {clip.distance:.2f}, "
+            f"recording {clip.group})"
+        )
     if source.error:
         lines.append(f"{'':5s}  {indent}{source.error}")
     return lines

@@ -74,6 +74,8 @@ LATER_COLUMNS = ("views", "camera", "recorded_at")
 
 
 _PART = re.compile(r"@[\d.e+-]+-[\d.e+-]+$")
+_NUMBER = r"(\d[\d.]*(?:e[+-]?\d+)?)"
+_TIMES = re.compile(f"@{_NUMBER}-{_NUMBER}")
 
 
 class ContentIndex:
@@ -97,7 +99,24 @@ class ContentIndex:
         return same[-1] if same else None
 
 
+def part_of(key: str) -> tuple[str, float | None, float | None]:
+    """The path of the file in a key, and start and end of the part in seconds; None for a whole
+    file."""
+    suffix = part_suffix(key)
+    if not suffix:
+        return key, None, None
+    start, end = _TIMES.fullmatch(suffix).groups()
+    return key.removesuffix(suffix), float(start), float(end)
+
+
 def part_suffix(key: str) -> str:
     """The `@start-end` at the end of the key of a part of a file; empty for a whole file."""
     match = _PART.search(key)
     return match[0] if match else ""
+
+
+def contents_digest(entries: Iterable[ManifestEntry]) -> str:
+    """SHA-256 of the labels, splits and contents of some videos; their paths are not in it."""
+    return files.sha256_of_json(
+        sorted([entry.label, entry.split, entry.digest] for entry in entries)
+    )

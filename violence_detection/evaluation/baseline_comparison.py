@@ -21,6 +21,7 @@ from violence_detection.metrics.classification import Scores
 from violence_detection.metrics.sample_size import MIN_VIDEOS_OF_CLASS
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import VIDEO_COLUMNS, Run
+from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import files
 from violence_detection.units import counted
 
@@ -102,6 +103,35 @@ def compare_with_baselines(
     )
 
 
+def training_clips_of(run: Run, cache: FeatureCache) -> TrainingClips | None:
+    """The training clips of a run; of a run of an older version they are written into it, if its
+    training videos are still in the features.
+
+    Args:
+        run: The evaluated run.
+        cache: The features that it is evaluated on.
+    """
+    known = TrainingClips.of_run(run)
+    if known is not None:
+        return known
+    try:
+        _, clips, _ = _training_videos(run, cache, run.record().classes)
+        known = TrainingClips.of(clips)
+        known.write(run)
+    except (ViolenceDetectionError, ValueError):  # no features, no videos left
+        return None
+    return known
+
+
+def training_features(run: Run) -> FeatureCache | None:
+    """The features that a run was trained on; None if they no longer exist."""
+    with contextlib.suppress(CacheError):
+        cache = FeatureCache.open(Path(run.record().features))
+        if cache.space().fingerprint == run.record().fingerprint:
+            return cache
+    return None
+
+
 def _no_baselines(reason: str) -> BaselineComparison:
     line = f"There are no baselines: {reason.rstrip('.')}."
     return BaselineComparison({}, [line], baseline_videos=0, close_baselines=[], warnings=[])
@@ -133,7 +163,7 @@ def _training_videos(
     rows = files.read_own_csv(run.videos_path, VIDEO_COLUMNS)
     rows = [row for row in rows if row["split"] == "train"]
     train_cache, entries = cache, _unchanged_entries(cache, rows)
-    if len(entries) < len(rows) and (own := _training_features(run)):
+    if len(entries) < len(rows) and (own := training_features(run)):
         train_cache, entries = own, _unchanged_entries(own, rows)
     labels = np.array([classes.index(entry.label) for entry in entries], np.int64)
     chosen = dataset.balanced_rows(labels, _MAX_TRAINING, proportional=True)
@@ -153,15 +183,6 @@ def _unchanged_entries(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> l
         for row in rows
         if row["path"] in entries and entries[row["path"]].digest == row["digest"]
     ]
-
-
-def _training_features(run: Run) -> FeatureCache | None:
-    """The features that a run was trained on; None if they no longer exist."""
-    with contextlib.suppress(CacheError):
-        cache = FeatureCache.open(Path(run.record().features))
-        if cache.space().fingerprint == run.record().fingerprint:
-            return cache
-    return None
 
 
 def _joint_baselines(

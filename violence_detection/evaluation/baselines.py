@@ -16,7 +16,8 @@ from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
-from violence_detection.models import linear_baseline
+from violence_detection.models import clip_distances, linear_baseline
+from violence_detection.models.clip_distances import Standardisation
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # Baselines that know only the source of a video. A classifier should be better than these.
 SOURCES = ("metadata", "mean_picture")
 MAJORITY = "majority"
+KNN = "knn"
 _TREES = 100
 
 
@@ -31,7 +33,8 @@ class Baselines:
     """Baselines on the same videos as a classifier, fitted again for every fold.
 
     ``linear``: logistic regression (C = 1) on the standardised mean, deviation and mean
-    absolute difference over time of the features. ``metadata``: 100 trees on the values of the
+    absolute difference over time of the features. ``knn``: the 5 nearest training clips by the
+    same statistics, each with a vote of 1 / distance. ``metadata``: 100 trees on the values of the
     container: bytes, duration, frames/s, bytes per second, and width and height if the videos
     have a summary. ``mean_picture`` and ``motion_energy``: the same regression as ``linear`` on
     16 x 16 pixels of the mean image, and on the amount of motion. ``majority``: always the
@@ -57,10 +60,10 @@ class Baselines:
             summary_rows: int64 (M,), the rows that have a summary; None if all have one.
         """
         self._labels, self._classes = clips.labels, classes
+        pooled = np.concatenate(list(linear_baseline.pooled_blocks(clips, np.arange(len(clips)))))
         self._tables = {
-            "linear": np.concatenate(
-                list(linear_baseline.pooled_blocks(clips, np.arange(len(clips))))
-            ),
+            "linear": pooled,
+            KNN: pooled,
             "metadata": container_metadata(clips.entries),
         }
         self.notes: list[str] = []
@@ -100,6 +103,11 @@ class Baselines:
             majority = classification.majority_class(labels, self._classes)
             return np.eye(self._classes)[np.full(len(test), majority)]
         table = self._tables[name]
+        if name == KNN:
+            standardisation = Standardisation.fitted_to(table[train])
+            points, references = (standardisation.apply(table[rows]) for rows in (test, train))
+            neighbours = clip_distances.nearest(points, references)
+            return clip_distances.vote(neighbours, labels, self._classes)
         if name == "metadata":
             fit = _fit_forest(table[train], labels, seed)
         else:

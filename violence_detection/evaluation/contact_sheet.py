@@ -17,7 +17,9 @@ from violence_detection.evaluation.mistake_frames import encode_frames
 from violence_detection.evaluation.predictions import PredictionRow
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.reports.mistakes import Mistake, MistakeSheet
+from violence_detection.models.near_clip import NearClip
+from violence_detection.models.training_clips import TrainingClips
+from violence_detection.reports.mistakes import Mistake, MistakeSheet, ShownClip
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import ProcessPool
 
@@ -37,8 +39,11 @@ def build_contact_sheet(
     classifier: "keras.Model | None",
     with_frames: bool,
     blur: bool,
+    known: TrainingClips | None = None,
+    training_cache: FeatureCache | None = None,
 ) -> MistakeSheet:
-    """The most confident misses and false alarms, each with frames and the attention.
+    """The most confident misses and false alarms, each with frames, the attention and the nearest
+    training clips.
 
     Args:
         cache: Features of the videos.
@@ -48,6 +53,8 @@ def build_contact_sheet(
         classifier: A model with any head; a head without attention gives none, as None does.
         with_frames: Whether frames are shown.
         blur: Whether people in the frames are made hard to recognise.
+        known: The training clips of the run; None gives no nearest clips.
+        training_cache: The features of the training, whose videos are shown; None shows none.
     """
     missed, flagged = (
         error_analysis.worst_mistakes(predictions, normal_class, violent=violent, count=WORST)
@@ -57,7 +64,17 @@ def build_contact_sheet(
     attention = _attention(classifier, clips, chosen) if classifier else {}
     images: dict[int, list[bytes] | str] = dict.fromkeys(chosen, "--no-frames was given")
     if with_frames and chosen:
-        images = dict(zip(chosen, _images_of(cache, clips, chosen, blur), strict=True))
+        entries = [clips.entries[row] for row in chosen]
+        images = dict(zip(chosen, _images_of(cache, entries, blur), strict=True))
+    nearest, novel = {}, {}
+    if known and chosen:
+        features = clips.features[np.array(chosen)]
+        shown_clips = _shown_clips(
+            known.nearest(features), training_cache if with_frames else None, blur
+        )
+        nearest = dict(zip(chosen, shown_clips, strict=True))
+        if (novelty := known.novelty(features)) is not None:
+            novel = dict(zip(chosen, (novelty > 1).tolist(), strict=True))
 
     def mistake(row: int) -> Mistake:
         shown, prediction = images[row], predictions[row]
@@ -70,6 +87,8 @@ def build_contact_sheet(
             attention=attention.get(row),
             frames=() if isinstance(shown, str) else tuple(map(_data_uri, shown)),
             missing_reason=shown if isinstance(shown, str) else "",
+            nearest=nearest.get(row, ()),
+            is_novel=novel.get(row, False),
         )
 
     return MistakeSheet(
@@ -101,11 +120,27 @@ def _attention(
     }
 
 
+def _shown_clips(
+    nearest: Sequence[Sequence[NearClip]], cache: FeatureCache | None, blur: bool
+) -> list[list[ShownClip]]:
+    """The nearest training clips of each mistake, with an image where the video still exists."""
+    images: dict[str, str] = {}
+    if cache is not None:
+        wanted = {clip.path for clips in nearest for clip in clips}
+        entries = [entry for entry in cache.entries() if entry.path in wanted]
+        shown = _images_of(cache, entries, blur, thumbnails=True)
+        images = {
+            entry.path: _data_uri(frames[0])
+            for entry, frames in zip(entries, shown, strict=True)
+            if not isinstance(frames, str)
+        }
+    return [[ShownClip(clip, images.get(clip.path, "")) for clip in clips] for clips in nearest]
+
+
 def _images_of(
-    cache: FeatureCache, clips: FeatureDataset, rows: Sequence[int], blur: bool
+    cache: FeatureCache, entries: Sequence[ManifestEntry], blur: bool, *, thumbnails: bool = False
 ) -> list[list[bytes] | str]:
-    """JPEG images of the frames of each row, or the reason why there are none."""
-    entries = [clips.entries[row] for row in rows]
+    """JPEG images of the frames of each video, or the reason why there are none."""
     root = cache.video_dir
     videos, reason = summary_cache.unchanged_videos(entries, root)
     if root.is_dir():
@@ -119,7 +154,7 @@ def _images_of(
             if files.sha256_of_unchanged(path) != entry.digest:
                 return reason
             part = (video.start_s, video.end_s)
-            return call(encode_frames, path, *part, blur, timeout_s=_TIMEOUT_S)
+            return call(encode_frames, path, *part, blur, thumbnails, timeout_s=_TIMEOUT_S)
         except (VideoError, OSError) as error:
             return f"the video cannot be shown: {error}"
 
@@ -127,7 +162,7 @@ def _images_of(
         with (
             ThreadPoolExecutor(cpu_count() or 1) as pool,
             ProcessPool() as call,
-            progress.track("Showing mistakes", len(rows), "videos") as step,
+            progress.track("Showing mistakes", len(entries), "videos") as step,
         ):
             images = []
             for shown in pool.map(images_or_reason, entries, videos):

@@ -34,9 +34,10 @@ from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
+from violence_detection.models.training_clips import TrainingClips
 from violence_detection.reports import evaluation_figures, evaluation_report, model_card
 from violence_detection.reports.evaluation_report import ReportContext
-from violence_detection.reports.evaluation_result import EvaluationResult
+from violence_detection.reports.evaluation_result import EvaluationResult, NovelVideos
 from violence_detection.system import devices, files
 from violence_detection.training.config import TrainConfig
 
@@ -160,6 +161,7 @@ class EvaluationStage:
         )
         errors = self._errors(clips, predicted)
         alarms = footage.alarms_at(chosen.threshold, **self._resampling) if footage else None
+        known = baseline_comparison.training_clips_of(run, self._cache)
         result = EvaluationResult(
             run=str(run.dir),
             split=config.split,
@@ -191,6 +193,7 @@ class EvaluationStage:
             features=str(self._cache.dir),
             **self._identity,
             report=str(self._folder / "report.html"),
+            novelty=novel_videos(known, clips, predicted),
         )
 
         # -- files
@@ -219,6 +222,8 @@ class EvaluationStage:
             classifier=classifier.model,
             with_frames=config.frames,
             blur=config.blur_faces,
+            known=known,
+            training_cache=baseline_comparison.training_features(run),
         )
         evaluation_report.write_report(
             self._folder / "report.html",
@@ -317,6 +322,27 @@ class EvaluationStage:
             operating_point=asked or "",
             is_drawn=synthetic.is_drawn(origin.dir),
         )
+
+
+def novel_videos(
+    known: TrainingClips | None, clips: FeatureDataset, predicted: np.ndarray
+) -> NovelVideos | None:
+    """The evaluated videos that are unlike the training clips; None where that is not known.
+
+    Args:
+        known: The training clips of the run.
+        clips: The N evaluated videos.
+        predicted: Their predicted classes, int (N,).
+    """
+    novelty = known.novelty(clips.features[:]) if known else None
+    if novelty is None:
+        return None
+    is_novel = novelty > 1
+    return NovelVideos(
+        videos=int(is_novel.sum()),
+        share=float(is_novel.mean()),
+        errors=int((is_novel & (predicted != clips.labels)).sum()),
+    )
 
 
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:

@@ -7,42 +7,18 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.stats import chi2
 
 from violence_detection.errors import EvidenceError
 from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule, VideoAlarms
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.segments import LOWER_FRACTION
 from violence_detection.metrics import intervals
+from violence_detection.metrics.rate_per_hour import hours_needed, poisson_interval
 from violence_detection.reports.evaluation_result import FootageAlarms
 
-_ERROR_RATE = 0.05
 _MAX_THRESHOLDS = 512  # that are tried in a resample
 _MAX_REPLAYS = 64  # of a policy, at as many thresholds
 _TIE = 1e-9
-
-
-def poisson_interval(count: int, exposure: float, level: float = 0.95) -> list[float]:
-    """The exact interval of a rate, `count` events in `exposure` hours (Garwood).
-
-    ``chi2(a / 2; 2 k) / 2`` and ``chi2(1 - a / 2; 2 k + 2) / 2`` over the exposure, a = 1 - level.
-    It takes the alarms as independent; `ScoredFootage.alarms_at` also gives an interval over
-    videos.
-
-    Reference:
-        Garwood, Fiducial limits for the Poisson distribution, 1936,
-        https://doi.org/10.1093/biomet/28.3-4.437
-    """
-    outside = (1 - level) / 2
-    low = chi2.ppf(outside, 2 * count) / 2 if count else 0.0
-    high = chi2.ppf(1 - outside, 2 * count + 2) / 2
-    return [float(low / exposure), float(high / exposure)]
-
-
-def hours_needed(per_hour: float) -> float:
-    """Hours without any alarm that show, at 95%, a rate of at most `per_hour`:
-    ``-ln 0.05 / per_hour``, the rule of three."""
-    return -math.log(_ERROR_RATE) / per_hour
 
 
 @dataclass(frozen=True)

@@ -3,29 +3,31 @@
 It imports neither pandas nor scikit-learn, which take a child a second.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from violence_detection.errors import VideoError
 from violence_detection.evaluation import anonymisation
-from violence_detection.video.decoder import FALLBACK_FPS, open_video
-from violence_detection.video.frame_sampling import sample_frames, sample_indices
+from violence_detection.video.still_frames import FRAMES, fit, shown_frames
 
-FRAMES = 6  # of a video
-_LONG_FRAMES = 900  # in a longer video, frames are reached by seeking
 # The width and height that a frame must fit into. At 320 pixels and more a reader can tell a fight
 # from a hug.
 _TILE_PX = (400, 320)
+_THUMBNAIL_PX = (160, 128)
 _QUALITY = 70  # of JPEG: a frame has about 15 kB, a report with twelve mistakes about 1.5 MB
 
 
 def encode_frames(
-    path: Path, start_s: float | None, end_s: float | None, blur: bool
+    path: Path, start_s: float | None, end_s: float | None, blur: bool, thumbnail: bool = False
 ) -> list[bytes]:
     """JPEG images of frames of a video, or of a part of it, from start to end.
+
+    Args:
+        path: The video.
+        start_s, end_s: The part; None for the whole video.
+        blur: Whether people are made hard to recognise.
+        thumbnail: A single small image, of the frame after the middle.
 
     Raises:
         VideoError: If the frames cannot be decoded.
@@ -33,47 +35,13 @@ def encode_frames(
     frames = shown_frames(path, start_s, end_s)
     if blur:
         frames = anonymisation.anonymise(frames)
+    size = _TILE_PX
+    if thumbnail:
+        frames, size = [frames[FRAMES // 2]], _THUMBNAIL_PX
     quality, images = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY], []
     for frame in frames:
-        done, content = cv2.imencode(".jpg", _fit_tile(frame), quality)
+        done, content = cv2.imencode(".jpg", fit(frame, size), quality)
         if not done:
             raise VideoError("its frames cannot be written as JPEG")
         images.append(content.tobytes())
     return images
-
-
-def shown_frames(
-    path: Path, start_s: float | None = None, end_s: float | None = None
-) -> list[np.ndarray]:
-    """Frames from the middles of six equal parts of a video, or of a part of it, uint8 (H, W, 3)
-    BGR. Of a long video, they are near these positions, because they are reached by seeking.
-
-    Raises:
-        VideoError: If the frames cannot be decoded.
-    """
-    with open_video(path) as video:
-        if video.declared_frames > _LONG_FRAMES:
-            rate = video.fps or FALLBACK_FPS
-            first = 0 if start_s is None else round((start_s - video.start_s) * rate)
-            last = video.declared_frames
-            if end_s is not None:
-                last = round((end_s - video.start_s) * rate)
-            wanted = first + sample_indices(max(1, last - first), FRAMES)
-            frames = [video.frame_near(index) for index in wanted.tolist()]
-            if all(frame is not None for frame in frames):
-                return _same_size(frames)
-    return _same_size(sample_frames(path, FRAMES, start_s=start_s, end_s=end_s))
-
-
-def _same_size(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The frames at the size of the first: the size may change within a file."""
-    height, width = frames[0].shape[:2]
-    return [cv2.resize(frame, (width, height)) for frame in frames]
-
-
-def _fit_tile(frame: np.ndarray) -> np.ndarray:
-    height, width = frame.shape[:2]
-    scale = min(_TILE_PX[0] / width, _TILE_PX[1] / height)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return cv2.resize(frame, size, interpolation=how)

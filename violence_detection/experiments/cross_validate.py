@@ -17,7 +17,7 @@ from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
-from violence_detection.evaluation.baselines import MAJORITY, Baselines
+from violence_detection.evaluation.baselines import KNN, MAJORITY, Baselines
 from violence_detection.experiments import (
     cross_validation_folder,
     fold_diagnostics,
@@ -228,11 +228,14 @@ class CrossValidationStage:
         result = store.load(fold.name, fold.rows("test"))
         if result is None:
             return None
-        # Versions differ in the majority baseline, and older ones have no number of videos.
+        # Versions differ in the majority baseline; older ones have no knn and no number of videos.
+        predictions = {**result.predictions, MAJORITY: self._majority(result.rows)}
+        if KNN not in predictions:
+            predictions[KNN] = self._baselines.predict(
+                KNN, fold.training_rows, result.rows, seed=self._setup.plan.seed_of(fold.repeat)
+            )
         return dataclasses.replace(
-            result,
-            predictions={**result.predictions, MAJORITY: self._majority(result.rows)},
-            training_videos=len(fold.training_rows),
+            result, predictions=predictions, training_videos=len(fold.training_rows)
         )
 
     def _majority(self, rows: np.ndarray) -> np.ndarray:
@@ -271,6 +274,7 @@ class CrossValidationStage:
             effective=trained.effective,
             left_out=self._baselines.notes,
             training_videos=len(train),
+            videos_per_s=trained.videos_per_s,
         )
 
     # -- results

@@ -11,6 +11,7 @@ from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import subtitles, video_sources
 from violence_detection.inference.annotation import PredictionTimeline, annotate
+from violence_detection.inference.explanation import Explainer
 from violence_detection.inference.prediction_records import (
     Segment,
     SourcePrediction,
@@ -20,6 +21,7 @@ from violence_detection.inference.prediction_records import (
 from violence_detection.inference.video_sources import Source
 from violence_detection.inference.wall_clock import iso_time
 from violence_detection.reports import figures
+from violence_detection.reports.explanation_figure import draw_explanation
 from violence_detection.system import files, progress
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_writer
@@ -48,6 +50,7 @@ class Outputs:
         subtitles: str | None = None,
         timeline: str | None = None,
         annotate: str | None = None,
+        explain: str | None = None,
         video_timeout_s: float | None = None,
     ) -> None:
         """
@@ -57,6 +60,7 @@ class Outputs:
             subtitles: Folder.
             timeline: A .png file, or a folder.
             annotate: An .mp4 file, or a folder.
+            explain: A .png file, or a folder.
             video_timeout_s: Seconds that the next frames of an annotated video may take.
 
         Raises:
@@ -71,6 +75,9 @@ class Outputs:
         self._subtitles = _paths_in(subtitles, stems)
         self._timelines = _one_for_each("timeline", timeline, ".png", stems)
         self._annotated = _one_for_each("annotate", annotate, _VIDEO_SUFFIX, stems)
+        self._explained = _one_for_each(
+            "explain", explain, ".png", [f"{stem}-explained" for stem in stems]
+        )
         if self.paths:
             video_sources.check_writable_names(sources)
         live = [source.name for source in sources if source.is_live]
@@ -84,10 +91,14 @@ class Outputs:
         return bool(self._annotated)
 
     @property
+    def explains(self) -> bool:
+        return bool(self._explained)
+
+    @property
     def paths(self) -> list[Path]:
         subtitle_files = [path for stem in self._subtitles for path in _subtitle_paths(stem)]
         table = [self._csv] if self._csv else []
-        return [*table, *subtitle_files, *self._timelines, *self._annotated]
+        return [*table, *subtitle_files, *self._timelines, *self._annotated, *self._explained]
 
     def check(self, *, force: bool) -> None:
         """Checks before hours of work that all files can be written and none is lost.
@@ -129,6 +140,7 @@ class Outputs:
         threshold: float,
         violent: str,
         start: datetime | None = None,
+        explainer: Explainer | None = None,
     ) -> str | None:
         """Writes the files of one source; returns the error of its annotation, or None.
 
@@ -138,6 +150,7 @@ class Outputs:
             threshold: On the probability.
             violent: Name of what segments show.
             start: Date and time of the video's start, for the timeline; None if it is not known.
+            explainer: Explains the prediction, if figures of that are asked for.
         """
         name = self._sources[number].name
         if self._subtitles:
@@ -152,6 +165,12 @@ class Outputs:
                 threshold=threshold,
                 title=name,
                 start=start,
+            )
+        if self._explained and explainer:
+            source = self._sources[number]
+            draw_explanation(
+                self._explained[number],
+                explainer.explain(source, prediction, threshold=threshold),
             )
         if not self._annotated:
             return None
@@ -196,6 +215,13 @@ class Outputs:
             columns = [*_COLUMNS]
             if len(classes) > 2:
                 columns += [f"probability_{name}" for name in classes]
+            if any(
+                window.novelty is not None
+                for source in predictions
+                if source.prediction
+                for window in source.prediction.windows
+            ):
+                columns.append("novelty")
             if any(source.start for source in predictions):
                 columns += _CLOCK_COLUMNS
             files.write_csv(self._csv, columns, _table_rows(predictions))
@@ -251,6 +277,7 @@ def _table_rows(predictions: Iterable[SourcePrediction]) -> Iterator[dict[str, A
                 "probability": window.probability,
                 "segment": _number_of_segment(source.prediction.segments, window),
                 **{f"probability_{name}": value for name, value in by_class.items()},
+                **({} if window.novelty is None else {"novelty": window.novelty}),
                 **clock,
             }
 

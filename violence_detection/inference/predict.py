@@ -11,6 +11,7 @@ from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import video_sources, wall_clock
 from violence_detection.inference.alert_policy import AlertPolicy
 from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.explanation import Explainer
 from violence_detection.inference.outputs import Outputs
 from violence_detection.inference.prediction_records import (
     PredictionPlan,
@@ -24,6 +25,7 @@ from violence_detection.inference.predictor import Predictor
 from violence_detection.inference.segments import ended_segments
 from violence_detection.inference.video_sources import Source
 from violence_detection.models.run import Run
+from violence_detection.models.training_clips import missing_line
 from violence_detection.system import progress
 from violence_detection.system.processes import ProcessPool
 
@@ -71,6 +73,7 @@ class PredictionStage:
             subtitles=config.subtitles,
             timeline=config.timeline,
             annotate=config.annotate,
+            explain=config.explain,
             video_timeout_s=config.video_timeout,
         )
         self._outputs.check_unoccupied(force=self._force)
@@ -95,7 +98,16 @@ class PredictionStage:
 
         # -- the predictions, and the files of each video
         settings = self._config.predictor_settings()
-        predictor = Predictor(self._run, with_attention=self._outputs.annotates, **settings)
+        explains = self._outputs.explains
+        predictor = Predictor(
+            self._run,
+            with_attention=self._outputs.annotates or explains,
+            with_nearest=explains,
+            **settings,
+        )
+        self._explainer = (
+            Explainer(self._run, video_timeout_s=self._config.video_timeout) if explains else None
+        )
         predictions = self._predict(predictor, self._start_times())
 
         # -- the table and the result
@@ -117,6 +129,7 @@ class PredictionStage:
             run=self._run.dir,
             version=__version__,
             date=date,
+            novelty_note="" if predictor.knows_novelty else missing_line(self._run),
         )
 
     def _start_times(self) -> list[datetime | None]:
@@ -175,6 +188,7 @@ class PredictionStage:
                         threshold=predictor.threshold,
                         violent=predictor.violent,
                         start=start,
+                        explainer=self._explainer,
                     )
                     predictions[number] = SourcePrediction(name, result, error, start)
                 else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from violence_detection.inference.wall_clock import iso_time
+from violence_detection.models.near_clip import NearClip
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class Window:
         probabilities: The probability of each class by its name; None where there are two classes.
         attention: Weight of each of the T frames, sum 1; empty where it was not asked for or the
             head has none.
+        novelty: Distance to the training clips; above 1 the window is unlike anything that the run
+            was trained on. None where the run does not know its training clips.
+        nearest: The nearest training clips, the nearest first; empty where not asked for.
     """
 
     start_s: float
@@ -27,24 +31,35 @@ class Window:
     probability: float
     probabilities: Mapping[str, float] | None = None
     attention: tuple[float, ...] = ()
+    novelty: float | None = None
+    nearest: tuple[NearClip, ...] = ()
+
+    @property
+    def is_novel(self) -> bool:
+        """True if it is unlike anything that the run was trained on."""
+        return self.novelty is not None and self.novelty > 1
 
     @property
     def middle_s(self) -> float:
         return (self.start_s + self.end_s) / 2
 
     def rounded(self) -> Self:
-        """The window with seconds rounded to the millisecond and probabilities to 1e-6."""
+        """The window with seconds and novelty rounded to 1e-3, and probabilities to 1e-6."""
         return dataclasses.replace(
             self,
             start_s=round(self.start_s, 3),
             end_s=round(self.end_s, 3),
             probability=round(self.probability, 6),
             probabilities=_rounded_values(self.probabilities),
+            novelty=None if self.novelty is None else round(self.novelty, 3),
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """`start_s`, `end_s`, `probability`; with several classes also `probabilities`."""
+        """`start_s`, `end_s`, `probability`; with several classes also `probabilities`, and
+        `novelty` where it is known."""
         row = {"start_s": self.start_s, "end_s": self.end_s, "probability": self.probability}
+        if self.novelty is not None:
+            row["novelty"] = self.novelty
         return row | _optional_probabilities(self.probabilities)
 
 
@@ -97,6 +112,7 @@ class VideoPrediction:
             are two classes.
         started_at: Time by the clock of this machine at which a stream or a camera started; None
             for a file.
+        nearest: The training clips nearest to the most violent window; empty where not asked for.
     """
 
     probability: float
@@ -109,9 +125,19 @@ class VideoPrediction:
     probabilities: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
     started_at: datetime | None = None
+    nearest: tuple[NearClip, ...] = ()
+
+    @property
+    def novel_windows(self) -> int | None:
+        """The number of windows that are unlike anything that the run was trained on; None where
+        that is not known."""
+        if any(window.novelty is None for window in self.windows):
+            return None
+        return sum(window.is_novel for window in self.windows)
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON and the Python interface have it; attention is left out."""
+        novel = self.novel_windows
         return {
             "probability": self.probability,
             "label": self.label,
@@ -122,6 +148,8 @@ class VideoPrediction:
             "fps": self.fps,
             "damage": self.damage,
             "notes": list(self.notes),
+            **({} if novel is None else {"novel_windows": novel}),
+            **({"nearest": [clip._asdict() for clip in self.nearest]} if self.nearest else {}),
         }
 
 
@@ -214,6 +242,7 @@ class PredictionResult:
         threshold, lower_threshold: On the probability of violence.
         written: The files.
         run: The folder of the run.
+        novelty_note: A line on why novelty is not known; empty where it is. Not in JSON.
         version: The version of this program.
         date: The date and time of the prediction, in ISO 8601.
     """
@@ -227,6 +256,7 @@ class PredictionResult:
     run: Path
     version: str
     date: str
+    novelty_note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The object of `--json`."""

@@ -77,7 +77,13 @@ def fit_logistic_regression(features: np.ndarray, labels: np.ndarray) -> "Pipeli
 
 def pooled_blocks(clips: FeatureDataset, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Statistics over time of the clips of some rows, in blocks of float32 (at most 256, 3 D)."""
+    for start in range(0, len(rows), _BLOCK):
+        yield pooled(clips.features[rows[start : start + _BLOCK]])
+
+
+def pooled(features: np.ndarray) -> np.ndarray:
+    """Mean, deviation and mean absolute difference over time of features (N, T, D), float32
+    (N, 3 D)."""
     from violence_detection.models.heads._layers import statistics_of
 
-    for start in range(0, len(rows), _BLOCK):
-        yield statistics_of(clips.features[rows[start : start + _BLOCK]])
+    return statistics_of(features)

@@ -14,7 +14,12 @@ from violence_detection.metrics.operating_cost import OperatingCost
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_VIDEOS
 
-_OPTIONAL = ("operating_point", "normal_footage", "cost")  # keys that metrics.json may lack
+_OPTIONAL = (
+    "operating_point",
+    "normal_footage",
+    "cost",
+    "novelty",
+)  # keys that metrics.json may lack
 # Keys that metrics.json of older versions lacks, with the value that stands for them.
 _ADDED: Mapping[str, Any] = {
     "grouped_by": "",
@@ -143,6 +148,21 @@ class FootageAlarms:
 
 
 @dataclass(frozen=True)
+class NovelVideos:
+    """The evaluated videos that are unlike anything that the run was trained on.
+
+    Attributes:
+        videos: How many they are.
+        share: Their fraction of the evaluated videos.
+        errors: How many of them are predicted wrongly.
+    """
+
+    videos: int
+    share: float
+    errors: int
+
+
+@dataclass(frozen=True)
 class VideoCounts:
     """Numbers of violent and normal videos, and of those with an alarm.
 
@@ -202,6 +222,8 @@ class EvaluationResult:
         operating_point: How the threshold was chosen; None for runs that do not record it.
         normal_footage: False alarms per hour; None without --normal-footage.
         cost: Alarms, misses and cost of a site; None if no traffic was given.
+        novelty: The videos that are unlike the training videos; None where the run does not know
+            these.
     """
 
     run: str
@@ -256,6 +278,7 @@ class EvaluationResult:
     model_digest: str
     videos_digest: str
     report: str
+    novelty: NovelVideos | None = None
 
     @property
     def counts(self) -> VideoCounts:
@@ -288,7 +311,7 @@ class EvaluationResult:
                 f"An evaluation must hold {', '.join(missing)}. Received: {', '.join(values)}"
             )
         point, footage = known.get("operating_point"), known.get("normal_footage")
-        cost = known.get("cost")
+        cost, novelty = known.get("cost"), known.get("novelty")
         try:
             return cls(
                 **{name: known.get(name) for name in names}
@@ -303,6 +326,7 @@ class EvaluationResult:
                     "operating_point": ChosenOperatingPoint.from_json(point) if point else None,
                     "normal_footage": FootageAlarms.from_json(footage) if footage else None,
                     "cost": OperatingCost.from_json(cost) if cost else None,
+                    "novelty": NovelVideos(**novelty) if novelty else None,
                 }
             )
         except (AttributeError, KeyError, TypeError) as error:
@@ -327,4 +351,6 @@ class EvaluationResult:
             values["normal_footage"] = self.normal_footage.to_json()
         if self.cost is not None:
             values["cost"] = self.cost.to_json()
+        if self.novelty is not None:
+            values["novelty"] = asdict(self.novelty)
         return values

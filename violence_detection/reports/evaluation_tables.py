@@ -17,6 +17,7 @@ _MAX_RECORDINGS = 12  # with errors, that are listed
 BASELINES = {
     "model": "at its own threshold",
     "linear": "logistic regression on the same features, without their order in time",
+    "knn": "the 5 nearest training videos, by the same statistics",
     "metadata": "the file alone: bytes, length, frames/s, frame size",
     "mean_picture": "the background alone: the mean image at 16 x 16 pixels",
     "motion_energy": "the amount of motion alone",

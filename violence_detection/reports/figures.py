@@ -299,7 +299,7 @@ def draw_timeline(
         axes.axvspan(*span, color=figure_style.VIOLENT, alpha=0.18, linewidth=0)
     axes.axhline(threshold, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
     table = np.array(windows, float)
-    times_s, values = _steps(table)
+    times_s, values = window_steps(table)
     axes.fill_between(times_s, values, color=figure_style.NORMAL, alpha=0.15, linewidth=0)
     axes.plot(times_s, values, color=figure_style.NORMAL, linewidth=1.5)
     above = np.where(values >= threshold, values, np.nan)
@@ -307,13 +307,13 @@ def draw_timeline(
     ends_s = (table[0, 0], table[-1, 1])
     figure_style.unit_axes(axes, "", "Probability\nof violence")
     axes.set_xlim(ends_s)
-    _format_time_axis(axes, ends_s[1] - ends_s[0], start)
+    format_time_axis(axes, ends_s[1] - ends_s[0], start)
     shown = title if len(title) <= 90 else f"…{title[-89:]}"
     axes.set_title(shown, fontsize=10.5, color=figure_style.INK, loc="left", parse_math=False)
     figure_style.save_figure(path, figure)
 
 
-def _steps(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def window_steps(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The highest probability of the windows at each time, as corners of a line, float (P,); NaN
     between windows.
 
@@ -331,7 +331,7 @@ def _steps(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(edges, 2)[1:-1], np.repeat(highest, 2)
 
 
-def _format_time_axis(axes: Axes, duration_s: float, start: datetime | None) -> None:
+def format_time_axis(axes: Axes, duration_s: float, start: datetime | None) -> None:
     """Ticks at whole seconds, minutes or hours, as `1:15`, or as `22:16:15` by the clock."""
     steps = [step for step in _TICKS_S if duration_s / step <= 10] or [_TICKS_S[-1]]
     axes.xaxis.set_major_locator(MultipleLocator(steps[0]))

@@ -17,6 +17,7 @@ from violence_detection.reports.html import of_100
 from violence_detection.reports.robustness_result import ConditionScores, RobustnessScores
 from violence_detection.units import counted
 
+_MANY_NOVEL = 0.1  # of the videos; of videos like those of the training it is 0.01
 _LARGE_LOSS = 0.1  # of accuracy under a condition, from which on the first screen names it
 
 
@@ -80,6 +81,13 @@ def evaluation_findings(
         yield _finding_on_majority(result)
     yield from _finding_on_linear(result)
     yield from _findings_on_sources(result)
+    if result.novelty is not None and result.novelty.share > _MANY_NOVEL:
+        yield Finding(
+            "care",
+            f"{result.novelty.videos} of {counted(result.videos, 'video')} are unlike anything "
+            f"that the model was trained on, and {result.novelty.errors} of these were predicted "
+            "wrongly. Videos like them in training help.",
+        )
     if robustness is not None and (condition := worst_condition(robustness)):
         yield Finding(
             "care",

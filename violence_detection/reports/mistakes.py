@@ -4,7 +4,22 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from violence_detection.models.near_clip import NearClip
+
 NEAR_MISS = 0.1  # of probability: closer to the threshold, another video could have gone either way
+
+
+@dataclass(frozen=True)
+class ShownClip:
+    """A training clip that is near to a mistake.
+
+    Attributes:
+        clip: Its key, class, recording and distance.
+        image: A JPEG image of it, as a data URI; empty where the video cannot be shown.
+    """
+
+    clip: NearClip
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,6 +35,8 @@ class Mistake:
         attention: T weights over time that sum to 1; None for a head without attention.
         frames: JPEG images from start to end, as data URIs.
         missing_reason: The reason why there are no frames; empty if there are some.
+        nearest: The nearest training clips, the nearest first; empty where they are not known.
+        is_novel: True for a video that is unlike anything that the run was trained on.
     """
 
     path: str
@@ -30,6 +47,8 @@ class Mistake:
     attention: Sequence[float] | None = None
     frames: Sequence[str] = ()
     missing_reason: str = ""
+    nearest: Sequence[ShownClip] = ()
+    is_novel: bool = False
 
     def label_command(self, folder: str) -> str:
         """The command that gives the video the class that was predicted.
