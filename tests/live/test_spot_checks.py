@@ -29,6 +29,7 @@ def test_three_a_day_one_of_any_score_one_high_and_one_in_the_middle():
     assert len(first) <= 3 and [len(day) for day in days] == [3, 3, 3]
     for day in days:
         scores = sorted(window.score for window in day)
+        assert sorted(window.stratum for window in day) == ["any", "high", "middle"]
         assert any(score > 0.78 for score in scores), "the highest tenth of squares"
         assert any(0.14 < score < 0.38 for score in scores), "the middle fifth"
     assert len({window.end_ms % DAY_MS for day in days for window in day}) == 9
@@ -61,3 +62,17 @@ def test_no_window_of_an_event_is_chosen(seconds):
 
 def test_none_a_day_are_none():
     assert a_day(SpotChecks("door", 0), from_h=20.0) == []
+
+
+def test_moments_by_chance_are_not_moved_to_after_an_event():
+    """Windows right after events are not like the others: they would count too often."""
+    checks = SpotChecks("door", 24)
+    is_open = lambda end_ms: end_ms % 600_000 >= 300_000
+    chosen = [
+        window
+        for day in range(20_000, 20_010)
+        for window in a_day(checks, day=day, events=is_open)
+        if window.stratum == "any"
+    ]
+    after = sum(window.end_ms % 600_000 < 10_000 for window in chosen)
+    assert len(chosen) > 30 and after <= 4  # 1 in 30 by chance

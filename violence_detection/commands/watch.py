@@ -95,18 +95,31 @@ def check(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
 @click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
 @options_of(CommandConfig, writes=False)
 def status(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
-    """Ask the watch that runs with a file for the state of its cameras and sinks.
+    """Ask the watch that runs with a file for the state of its cameras and sinks, and estimate
+    the violence that no event tells of from the spot checks that people have judged.
 
     Exits with status 1 if none runs, and with 3 if a camera or a sink is down, the judge is not
     ready, or there is a warning."""
     with prints_to_stderr():
         from violence_detection.live.configuration import cameras_file
         from violence_detection.live.processes.supervisor_requests import RequestClient
-        from violence_detection.live.supervision.watch_parts import SOCKET
+        from violence_detection.live.storage.event_reader import EventReader
+        from violence_detection.live.storage.event_store_writer import utc_now_ms
+        from violence_detection.live.storage.missed_violence import estimate_missed
+        from violence_detection.live.supervision.watch_parts import SOCKET, STORE
 
         file = cameras_file.load(Path(cameras), environment=None)
         answer = RequestClient(file.data / SOCKET).status()
-    finish(answer, shared, _status_lines(answer, file.timezone), failed=_count_down(answer))
+        with EventReader.open(file.data / STORE) as reader:
+            missed, by_camera = estimate_missed(reader, now_ms=utc_now_ms())
+    result = answer.to_json() | {
+        "missed": {
+            "all": missed.to_json(),
+            "cameras": {row.camera: row.to_json() for row in by_camera},
+        }
+    }
+    lines = [*_status_lines(answer, file.timezone), f"missed      {missed.sentence}"]
+    finish(result, shared, lines, failed=_count_down(answer))
 
 
 def _count_down(status: "WatchStatus") -> int:

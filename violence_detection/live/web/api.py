@@ -100,6 +100,13 @@ def status(page: Page, user: Viewer) -> dict[str, Any]:
     return values
 
 
+@router.get("/missed")
+def missed(page: Page, user: Viewer) -> dict[str, Any]:
+    """Estimates of the violence that no event tells of, from judged spot checks."""
+    together, cameras = page.missed(user)
+    return {"all": together.to_json(), "cameras": {row.camera: row.to_json() for row in cameras}}
+
+
 @router.get("/events")
 def events(
     page: Page,

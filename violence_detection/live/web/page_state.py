@@ -12,6 +12,7 @@ from violence_detection.live.access.user_accounts import User
 from violence_detection.live.processes.supervisor_requests import WatchRequests
 from violence_detection.live.processes.watch_status import WatchStatus
 from violence_detection.live.storage.event_reader import EventReader
+from violence_detection.live.storage.missed_violence import MissedViolence, estimate_missed
 from violence_detection.live.web.sign_in import SignIn
 from violence_detection.live.web.verdict_labels import VerdictLabels
 
@@ -73,6 +74,10 @@ class WatchPage:
         if kept is None or now_s - kept[0] > _PICTURE_S:
             self._pictures[camera] = kept = now_s, self.requests.picture(camera)
         return kept[1]
+
+    def missed(self, user: User) -> tuple[MissedViolence, list[MissedViolence]]:
+        """Estimates of what no event tells of, over the cameras that a user sees and of each."""
+        return estimate_missed(self.reader, now_ms=self.now_ms(), visible=user.cameras)
 
     def record_look(self, request: Request, user: User, event_id: str) -> None:
         """Notes that a user looks at a clip, once in ten minutes, whichever parts are asked for."""

@@ -19,6 +19,7 @@ from violence_detection.live.access.user_accounts import User
 from violence_detection.live.storage import event_list
 from violence_detection.live.storage.event_list import EventFilter
 from violence_detection.live.storage.event_records import StoredClip
+from violence_detection.live.storage.missed_violence import CAVEAT
 from violence_detection.live.web.api import (
     Page,
     Viewer,
@@ -159,7 +160,18 @@ def health(page: Page, user: Viewer, request: Request) -> HTMLResponse:
     """State of cameras, sinks and judge, as a table."""
     status = page.status()
     cameras = [row for row in status.cameras if user.may_see(row.name)]
-    return _render(request, "health.html.j2", user, status=status, cameras=cameras)
+    missed, by_camera = page.missed(user)
+    return _render(
+        request,
+        "health.html.j2",
+        user,
+        status=status,
+        cameras=cameras,
+        missed=missed,
+        missed_by_camera=[row for row in by_camera if not row.refusal],
+        titles={row.name: row.title for row in cameras},
+        caveat=CAVEAT,
+    )
 
 
 @router.get("/settings")
