@@ -25,7 +25,7 @@ reports
 training inference
 evaluation
 experiments export live serving federated
-commands cli
+commands cli python_functions
 """
 LINES = [line.split() for line in ORDER.strip().splitlines()]
 RANK = {name: rank for rank, line in enumerate(LINES) for name in line}
