@@ -228,3 +228,19 @@ def test_what_waits_too_long_is_dropped_and_passed_on_as_not_judged(tmp_path):
     starts_s = [window.start_s for window in judge.windows]
     assert starts_s == sorted(starts_s)
     judge.close()
+
+
+def test_what_is_sent_after_an_order_goes_to_the_other_judge(tmp_path):
+    first, second = Judge(tmp_path / "judge"), Judge(tmp_path / "judge-2")
+    sender = ChunkSender(tmp_path / "judge")
+    threading.Thread(target=sender.run, daemon=True).start()
+    for number in range(6):
+        if number == 3:
+            wait_for(lambda: len(first.windows) == 3)
+            sender.redirect(tmp_path / "judge-2")
+        sender.put(chunk_of(number))
+    wait_for(lambda: len(second.windows) == 3)
+    assert [chunk.first_image for chunk in second.chunks] == [3, 4, 5]
+    assert (len(first.windows), sender.dropped) == (3, 0)
+    first.close()
+    second.close()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -22,8 +23,9 @@ from support.rtsp_server import Fault, RtspServer, TestCamera
 from support.training import train_on_videos
 from support.watch_files import write_cameras_file
 
+from violence_detection.live.processes.supervisor_requests import RequestClient
 from violence_detection.live.storage.event_store import EventStore
-from violence_detection.live.supervision.watch_parts import STORE
+from violence_detection.live.supervision.watch_parts import SOCKET, STORE
 
 pytestmark = pytest.mark.slow
 FPS, SIZE = 10, 96
@@ -286,6 +288,45 @@ web: {{listen: "127.0.0.1:0"}}
         labels = {cells["path"]: cells for cells in csv.DictReader(table)}
     label = labels[row.partition("@")[0]]  # the part follows
     assert (label["label"], label["group"]) == ("fight", f"door-{day}")
+
+
+@pytest.mark.thorough
+def test_two_judges_share_the_cameras_and_one_that_is_killed_comes_back(run, short_tmp):
+    calm = draw(short_tmp / "calm.mp4", seconds=4)
+    with RtspServer({name: TestCamera([calm]) for name in ("door", "yard")}) as server:
+        path = write_cameras_file(
+            short_tmp,
+            f"""
+judges: 2
+defaults: {{alert: {{threshold: 0.99}}, clips: {{keep: none}}}}
+cameras:
+  - {{name: door, source: "{server.url("door")}"}}
+  - {{name: yard, source: "{server.url("yard")}"}}
+web: {{enabled: false}}
+""",
+        )
+        path.write_text(path.read_text().replace("run: run", f"run: {run}"))
+        watch, client = Watch(path), RequestClient(short_tmp / "data" / SOCKET)
+
+        def judged() -> list[int]:
+            return [judge.judged for judge in client.status().judges]
+
+        try:
+            until(lambda: watch.find(notice="judge", judge=1, state="ready"))
+            until(lambda: watch.find(notice="judge", judge=2, state="ready"))
+            until(lambda: min(judged()) > 1)
+            first, second = client.status().judges
+            assert (first.cameras, second.cameras) == (("door",), ("yard",))
+            os.kill(second.pid, signal.SIGKILL)
+            until(lambda: watch.find(notice="judge", judge=2, state="down"))
+            until(lambda: client.status().judges[0].cameras == ("door", "yard"))
+            until(lambda: client.status().judges[1].judged > 1)
+            assert [len(judge.cameras) for judge in client.status().judges] == [1, 1]
+            assert all(camera.state == "up" for camera in client.status().cameras)
+        finally:
+            stderr = watch.end()
+            print(*watch.notices, stderr, sep="\n")  # shown where it fails
+    assert watch.process.returncode == 143, stderr
 
 
 def test_no_camera_that_comes_up_is_a_failure(run, short_tmp):

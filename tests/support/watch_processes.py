@@ -38,7 +38,7 @@ class PlayedWorker:
         self.started_s, self.heard_s = clock(), None
         self.sent: list[Any] = []
         self._clips: dict[str, str] = {}
-        self.is_running, self._reason = True, ""
+        self.is_running, self._reason, self.pid = True, "", 4711
 
     def say(self, message: Any) -> None:
         self.heard_s = self._clock()

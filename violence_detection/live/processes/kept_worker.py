@@ -68,6 +68,11 @@ class KeptWorker:
         """True while its process has not said anything."""
         return self._process is not None and self._process.heard_s is None
 
+    @property
+    def pid(self) -> int | None:
+        """Number of its process; None while none runs."""
+        return self._process.pid if self._process else None
+
     def is_of(self, process: WorkerProcess) -> bool:
         """True for its present process: an earlier one may still be heard."""
         return process is self._process

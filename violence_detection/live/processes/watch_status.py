@@ -56,6 +56,7 @@ class JudgeStatus:
         reason: Why it is down; empty if it is not.
         engine: Its engine and precision; empty before it was ready.
         gpu: Its GPU, by its name for CUDA; empty for none, or for all that there are.
+        pid: Number of its process; None while none runs.
         cameras: Names of the cameras that it judges now.
         waiting: Windows that wait for it.
         queue_age_s: Seconds that the oldest of them has waited.
@@ -67,6 +68,7 @@ class JudgeStatus:
     reason: str = ""
     engine: str = ""
     gpu: str = ""
+    pid: int | None = None
     cameras: tuple[str, ...] = ()
     waiting: int = 0
     queue_age_s: float = 0.0

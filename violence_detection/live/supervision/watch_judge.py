@@ -157,6 +157,7 @@ class WatchJudge:
             reason=self.reason,
             engine=self._engine,
             gpu=self._gpu,
+            pid=self._worker.pid,
             cameras=tuple(cameras),
             waiting=self.waiting,
             queue_age_s=round(self.queue_age_s, 3),
