@@ -5,6 +5,7 @@ import click
 from violence_detection import __version__
 from violence_detection.commands import watch_scores  # noqa: F401  adds commands to `watch`
 from violence_detection.commands._exit import Group
+from violence_detection.commands.advise import advise
 from violence_detection.commands.cache import cache
 from violence_detection.commands.check import check
 from violence_detection.commands.compare import compare
@@ -13,9 +14,11 @@ from violence_detection.commands.cross_dataset import cross_dataset
 from violence_detection.commands.cross_validate import cross_validate
 from violence_detection.commands.demo import demo
 from violence_detection.commands.doctor import doctor
+from violence_detection.commands.ensemble import ensemble
 from violence_detection.commands.evaluate import evaluate
 from violence_detection.commands.export import export
 from violence_detection.commands.extract_features import extract_features
+from violence_detection.commands.federate import federate
 from violence_detection.commands.label import label
 from violence_detection.commands.predict import predict
 from violence_detection.commands.robustness import robustness
@@ -39,7 +42,7 @@ def main() -> None:
 
 
 main.section("Prepare the data", check, extract_features, convert_weights, cache, label)
-main.section("Train", train, tune)
+main.section("Train", advise, train, ensemble, tune, federate)
 main.section("Evaluate", evaluate, cross_validate, cross_dataset, compare, robustness)
 main.section("Use", predict, export)
 main.section("Watch cameras", watch, users)

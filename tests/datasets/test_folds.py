@@ -182,3 +182,21 @@ def test_folds_without_recordings_to_validate_with_are_refused(grouped):
 def test_no_videos_are_refused():
     with pytest.raises(ConfigError, match="and none"):
         parts_of([], 2)
+
+
+def test_a_share_of_the_recordings_keeps_both_classes_and_is_in_every_larger_share():
+    entries = [
+        ManifestEntry(f"{label}/{n}.mp4", label, f"{label} {n // 2}", "train")
+        for label in ("normal", "violent")
+        for n in range(12)
+    ]
+    entries.append(ManifestEntry("test.mp4", "violent", "held out", "test"))
+    kept = {}
+    for share in (0.05, 0.25, 0.5, 0.75, 1.0):
+        rows = folds.with_fewer_recordings(entries, share, seed=3)
+        assert rows[-1] == entries[-1]
+        kept[share] = {entry.group for entry in rows if entry.split == "train"}
+        assert {entry.label for entry in rows if entry.split == "train"} == {"normal", "violent"}
+    assert [len(groups) for groups in kept.values()] == [2, 4, 6, 10, 12]
+    for small, large in zip(kept.values(), [*kept.values()][1:], strict=False):
+        assert small < large

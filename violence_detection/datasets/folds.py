@@ -1,6 +1,7 @@
 """Folds of videos for cross-validation: each fold is held out once, whole recordings together."""
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -233,4 +234,38 @@ def _with_split(
     return [
         dataclasses.replace(entry, split=held_out if row in chosen else others)
         for row, entry in enumerate(entries)
+    ]
+
+
+def with_fewer_recordings(
+    entries: list[ManifestEntry], share: float, *, seed: int
+) -> list[ManifestEntry]:
+    """The entries, of which a share of the recordings in the training split stays there.
+
+    The other training videos get no split. Of the recordings of each class (its majority) the
+    share is rounded up; a smaller share keeps a part of what a larger one keeps.
+
+    Args:
+        entries: The videos, with their splits.
+        share: In (0, 1].
+        seed: Seed of the order in which recordings are left out.
+    """
+    if share >= 1:
+        return entries
+    labels: dict[str, Counter[str]] = {}
+    for entry in entries:
+        if entry.split == "train":
+            labels.setdefault(entry.group, Counter())[entry.label] += 1
+    by_class: dict[str, list[str]] = {}
+    for group in sorted(labels):
+        by_class.setdefault(labels[group].most_common(1)[0][0], []).append(group)
+    rng, kept = np.random.default_rng(seed), set()
+    for _, groups in sorted(by_class.items()):
+        order = rng.permutation(len(groups)).tolist()
+        kept.update(groups[number] for number in order[: math.ceil(share * len(groups))])
+    return [
+        dataclasses.replace(entry, split="")
+        if entry.split == "train" and entry.group not in kept
+        else entry
+        for entry in entries
     ]

@@ -52,6 +52,7 @@ class FoldResult:
         left_out: Reasons why baselines are missing.
         training_videos: Number of videos that the model was trained on or its epoch chosen on; 0
             in files of older versions.
+        videos_per_s: Speed of the training; 0.0 in files of older versions.
     """
 
     repeat: int
@@ -66,6 +67,7 @@ class FoldResult:
     effective: EffectiveSettings
     left_out: Sequence[str]
     training_videos: int = 0
+    videos_per_s: float = 0.0
 
     def predicted(self, name: str) -> np.ndarray:
         """The class that a predictor gives each video, int64 (M,)."""

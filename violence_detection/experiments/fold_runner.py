@@ -49,6 +49,7 @@ class FoldPlan:
         by: What is held out, as `datasets.config` lists it.
         calibrate_by: `validation` or `folds`: the predictions that temperature and threshold of
             each fold's model are chosen on.
+        share: Fraction of the training recordings that each fold is trained on.
     """
 
     folds: int
@@ -58,6 +59,7 @@ class FoldPlan:
     validation_fraction: float
     by: str = BY_RECORDING
     calibrate_by: str = "validation"
+    share: float = 1.0
 
     def seed_of(self, repeat: int) -> int:
         """The seed of a repeat, which counts from 1."""
@@ -124,6 +126,7 @@ class TrainedFold:
         effective: Devices, precision and engine that were used.
         probability: The probability of each class for each held-out video, float64 (M, K),
             calibrated.
+        videos_per_s: Speed of the training, without validation: the median over the epochs.
     """
 
     epochs: int
@@ -132,6 +135,7 @@ class TrainedFold:
     threshold: float
     effective: EffectiveSettings
     probability: np.ndarray
+    videos_per_s: float
 
 
 class FoldRunner:
@@ -285,6 +289,7 @@ class FoldRunner:
             threshold=threshold,
             effective=effective,
             probability=calibration.apply_temperature(uncalibrated, temperature),
+            videos_per_s=summary.videos_per_s,
         )
 
     def _settings_of(self, fold: Fold, run: Run) -> TrainConfig:
@@ -362,7 +367,12 @@ def draw_test_folds(entries: list[ManifestEntry], plan: FoldPlan) -> list[Fold]:
         ConfigError: If there are too few recordings.
     """
     return [
-        Fold(grouped, repeat, number, split_entries)
+        Fold(
+            grouped,
+            repeat,
+            number,
+            folds.with_fewer_recordings(split_entries, plan.share, seed=plan.seed_of(repeat)),
+        )
         for grouped in plan.protocols
         for repeat in range(1, plan.repeats + 1)
         for number, split_entries in enumerate(

@@ -69,8 +69,8 @@ class PooledPredictions:
         """
         violent = self._violent
         statistics = {
-            "accuracy": self._accuracy,
-            "auc": self._auc,
+            "accuracy": self.accuracy,
+            "auc": self.auc,
             "recall": self._mean(self._alarms, violent),
             "false_positive_rate": self._mean(self._alarms, ~violent),
             "brier_score": self._mean(self._squares, np.ones(len(violent))),
@@ -90,16 +90,17 @@ class PooledPredictions:
         """
         return ScoreDifference(
             estimate(
-                groups, lambda counts: self._accuracy(counts) - baseline._accuracy(counts), seed
+                groups, lambda counts: self.accuracy(counts) - baseline.accuracy(counts), seed
             ),
-            estimate(groups, lambda counts: self._auc(counts) - baseline._auc(counts), seed),
+            estimate(groups, lambda counts: self.auc(counts) - baseline.auc(counts), seed),
         )
 
-    def _accuracy(self, counts: np.ndarray) -> np.ndarray:
+    def accuracy(self, counts: np.ndarray) -> np.ndarray:
+        """The accuracy where each video counts so often, float (R,) of int (R, N)."""
         return self._mean(self._correct, np.ones(len(self._violent)))(counts)
 
-    def _auc(self, counts: np.ndarray) -> np.ndarray:
-        """The mean over the repeats."""
+    def auc(self, counts: np.ndarray) -> np.ndarray:
+        """The area under the curve, the mean over the repeats, float (R,) of int (R, N)."""
         return np.mean([auc(counts[:, rows]) for rows, auc in self._auc_functions], axis=0)
 
     def _mean(self, sums: np.ndarray, among: np.ndarray) -> Statistic:
