@@ -17,6 +17,7 @@ def flops():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "multiply_adds"),
     [

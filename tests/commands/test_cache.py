@@ -41,6 +41,7 @@ def features(folder) -> Path:
     return draw_features(folder / "feature_cache" / "mine" / "space")
 
 
+@pytest.mark.slow
 def test_a_list_has_the_keys_of_the_contract(features, folder):
     run = Path(train_quickly(features, folder / "checkpoints", epochs=1)["run"])
     (dataset,) = answer("list")["datasets"]
@@ -111,6 +112,7 @@ def test_git_keeps_the_readme_files_of_the_default_folders_and_nothing_else():
         assert lines.index(f"/{name}/*") < lines.index(f"!/{name}/README.md")
 
 
+@pytest.mark.slow
 def test_no_command_stumbles_over_the_readme_files(features, folder):
     assert [dataset["name"] for dataset in answer("list")["datasets"]] == ["mine"]
     assert answer("verify")["findings"] == []

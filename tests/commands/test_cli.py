@@ -256,6 +256,7 @@ def test_every_documented_flag_changes_its_setting(features_dir, tmp_path, flag,
     assert planned(features_dir, tmp_path, {}, *flag.split())[name] == value
 
 
+@pytest.mark.slow
 def test_a_training_records_the_settings_of_its_plan(features_dir, tmp_path):
     flags = "--warmup-epochs 1 --label-smoothing 0.2 --no-use-focal-loss --mixed-precision".split()
     plan = planned(features_dir, tmp_path, {}, *SHORT, *flags, "--run", "run")

@@ -136,6 +136,7 @@ def memory_is_free(request):
 # -- constants of a part
 
 
+@pytest.mark.slow
 def test_depthwise_says_whether_there_are_depthwise_convolutions(each):
     network, _ = built(each)
     flat = network._flatten_layers(include_self=False, recursive=True)
@@ -204,6 +205,7 @@ def test_a_backbone_is_frozen(each):
     np.testing.assert_array_equal(np.array(network(images, training=False)), before)
 
 
+@pytest.mark.slow
 def test_random_weights_depend_on_the_seed_alone(each):
     if each == "vgg19_fc2":
         pytest.skip("drawn like vgg19, and too large to build three times")
@@ -216,6 +218,7 @@ def test_random_weights_depend_on_the_seed_alone(each):
     np.testing.assert_allclose(np.array(again(images, training=False)), features, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
     network, _ = built(each)
     path = saved_weights(each, tmp_path)
@@ -278,6 +281,7 @@ def test_a_truncated_file_is_refused(mobilenet_file, tmp_path):
         assert message_of("mobilenet", path).startswith(start)
 
 
+@pytest.mark.slow
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     reasons = {tmp_path: "a folder", tmp_path / "none.weights.h5": "it does not exist"}
     for path, reason in reasons.items():
@@ -298,6 +302,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_text_file_is_refused_as_weights(tmp_path):
     for name in ("a.txt", "a.h5", "a.weights.h5"):
         (tmp_path / name).write_text("imagenet")
@@ -379,6 +384,7 @@ def test_imagenet_is_downloaded_once(weights_server, tmp_path):
     drawn("mobilenet", weights="imagenet")
 
 
+@pytest.mark.slow
 def test_without_a_network_the_error_says_how_to_get_the_weights(monkeypatch, tmp_path):
     download_from(monkeypatch, tmp_path, port=9)  # nothing listens there
     message = message_of("mobilenet", "imagenet")

@@ -66,6 +66,7 @@ def assert_features_are_those_of(name, backbone, images) -> None:
     assert cosines(features, expected).min() >= 0.999
 
 
+@pytest.mark.slow
 @each_engine
 def test_features_are_those_of_the_backbone(name, backbone, rng):
     assert_features_are_those_of(name, backbone, draw_images(rng, 5))

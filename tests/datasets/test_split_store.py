@@ -67,6 +67,7 @@ def test_a_video_that_comes_back_has_its_former_split(update):
         assert update(NINE) == before
 
 
+@pytest.mark.slow
 def test_a_new_video_follows_a_recording_whose_videos_are_gone(update):
     before = update(NINE)
     for away in NINE:

@@ -77,6 +77,7 @@ def test_no_recording_is_ever_on_two_sides(videos, validation, test, seed):
     assert all(len(names) == 1 for names in sides(videos, assigned).values())
 
 
+@pytest.mark.slow
 @FEW
 @given(DATASETS.filter(lambda videos: all(n >= 3 for n in groups_a_class(videos))))
 def test_each_part_has_both_classes_where_each_has_three_recordings(videos):

@@ -16,6 +16,7 @@ def kept(tmp_path):
     return tmp_path / "run" / "sights.npz"
 
 
+@pytest.mark.slow
 def test_summaries_are_kept(video_cache, kept, monkeypatch):
     available = video_cache[0].summaries(video_cache[1], kept)
     assert available.summaries.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3

@@ -42,6 +42,7 @@ def pairs_of(folder):
         yield frames_of(walk).astype(float), frames_of(fight).astype(float)
 
 
+@pytest.mark.slow
 def test_the_table_names_every_clip_once_with_its_class(folder):
     rows = rows_of(folder)
     assert Counter(row["label"] for row in rows) == {"nonviolent": 14, "violent": 14}
@@ -81,6 +82,7 @@ def test_splits_have_their_fractions(num_recordings):
         assert abs(drawn.count(split) - fraction * num_recordings) <= 1.05
 
 
+@pytest.mark.slow
 def test_a_walk_and_its_fight_differ_in_motion_alone(folder):
     pairs = list(pairs_of(folder))
     assert len(pairs) == 14

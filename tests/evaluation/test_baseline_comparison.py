@@ -47,6 +47,7 @@ def compare(run_dir, cache, *, accuracy_ci=(0.9, 1.0), read_videos=False, videos
 # -- golden
 
 
+@pytest.mark.slow
 def test_they_are_fitted_on_train_and_scored_on_the_split(run_dir, cache):
     entries = [*entries_of(cache, "train"), *entries_of(cache, "test")]
     clips = dataset.read_dataset(cache, entries, CLASSES)

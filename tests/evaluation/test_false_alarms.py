@@ -154,6 +154,7 @@ def test_the_interval_of_the_threshold_holds_it(rule):
 # -- property
 
 
+@pytest.mark.slow
 @given(st.lists(PROBABILITIES, min_size=1, max_size=3), STRIDE, RULES)
 def test_alarms_are_the_segments_at_every_threshold(videos, stride_s, rule):
     scored = footage(*videos, stride_s=stride_s, rule=rule)
@@ -175,6 +176,7 @@ def test_alarms_are_the_segments_at_every_threshold(videos, stride_s, rule):
         np.testing.assert_allclose(60 * minutes[number], lengths_s, atol=1e-9)
 
 
+@pytest.mark.slow
 @given(st.lists(PROBABILITIES, min_size=1, max_size=3), st.floats(1, 2000), RULES)
 @example([[0.0, 1 / 6, 1 / 6, 0.0, 0.0, 1 / 6, 1 / 6]], 450.0, AlarmRule((2, 2)))
 def test_no_threshold_above_the_chosen_one_has_too_many(videos, rate, rule):

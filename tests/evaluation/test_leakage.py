@@ -86,6 +86,7 @@ def counts_of(result) -> tuple[int, ...]:
 # -- between training and evaluated videos
 
 
+@pytest.mark.slow
 def test_each_kind_is_counted_once(run, evaluate):
     result = evaluate(run)
     assert counts_of(result) == (0, 1, 1) and not result["clean"]

@@ -48,6 +48,7 @@ def command(*words):
 # -- train
 
 
+@pytest.mark.slow
 def test_a_training_records_its_operating_point(trained):
     scores = Run(trained[1]).results().scores
     point = scores.operating_point
@@ -99,6 +100,7 @@ def test_an_unsupported_point_is_refused_before_the_training(
 # -- evaluate
 
 
+@pytest.mark.slow
 def test_the_evaluated_videos_do_not_change_the_threshold(trained, run, tmp_path, evaluate):
     """The threshold is the same with other labels in the test."""
     first = evaluate(run, operating_point="recall=0.9")
@@ -116,6 +118,7 @@ def test_the_evaluated_videos_do_not_change_the_threshold(trained, run, tmp_path
     assert second["operating_point"] == first["operating_point"]
 
 
+@pytest.mark.slow
 def test_an_operating_point_is_saved_in_the_run_only_on_request(run, evaluate):
     before = Run(run).results()
     result = evaluate(run, operating_point="false_positive_rate=0.1")

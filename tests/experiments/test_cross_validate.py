@@ -322,6 +322,7 @@ def held_in(folder: Path, repeat: int, fold: int) -> set[str]:
 # -- resuming
 
 
+@pytest.mark.slow
 def test_it_resumes_with_the_missing_folds(features_dir, tmp_path, untrained, monkeypatch):
     validate(features_dir, tmp_path / "whole", repeats=2)
     del untrained[:]
@@ -366,6 +367,7 @@ def test_a_majority_baseline_of_an_older_version_is_replaced(features_dir, tmp_p
     assert {row["training_videos"] for row in again["by_fold"]} == {16}
 
 
+@pytest.mark.slow
 def test_force_starts_anew(features_dir, tmp_path, untrained):
     validate(features_dir, tmp_path)
     result = validate(features_dir, tmp_path, force=True, repeats=2)
@@ -621,6 +623,7 @@ def test_near_duplicates_are_kept_together_on_request(filmed, tmp_path, untraine
     assert result["leak_counts"]["near_duplicates"] == 0
 
 
+@pytest.mark.slow
 def test_videos_are_summarised_once(filmed, tmp_path, untrained, monkeypatch):
     first = validate(filmed, tmp_path, name="a")
     shutil.rmtree(tmp_path / "videos")

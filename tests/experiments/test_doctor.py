@@ -51,11 +51,13 @@ def test_features_that_are_not_finite_are_found(tmp_path):
     assert statuses["dataset"] == "failed" and rows[0].path in results[1].text
 
 
+@pytest.mark.slow
 def test_a_rate_at_which_nothing_is_learned_is_found(features_dir):
     statuses, results = rehearse(features_dir, learning_rate=1e-12)
     assert statuses["step"] == "failed", results
 
 
+@pytest.mark.slow
 def test_a_weight_without_a_gradient_is_named(features_dir, monkeypatch):
     import keras
 

@@ -124,6 +124,7 @@ def test_by_camera_each_of_few_cameras_is_a_fold(features, tmp_path):
     assert "Hour of day" in words_of(result) and "Camera" in words_of(result)
 
 
+@pytest.mark.slow
 def test_one_recording_at_a_time_scores_are_of_all_folds_together(features, tmp_path):
     result = validate(features, tmp_path, leave_one_recording_out=True)
     (protocol,) = result.protocols

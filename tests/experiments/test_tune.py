@@ -90,6 +90,7 @@ def copied(study, tmp_path) -> Path:
 # -- what it leaves
 
 
+@pytest.mark.slow
 def test_a_study_holds_its_trials_and_the_best_settings(study):
     result, folder = study
     assert set(KEYS.split()) <= set(result)
@@ -107,6 +108,7 @@ def test_a_study_holds_its_trials_and_the_best_settings(study):
         "best.json", "study.db", "trials.csv", "tune_config.json"}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_best_settings_are_a_file_for_train(study, features_dir, tmp_path):
     """A training with them validates as the trial did."""
     result, _ = study
@@ -419,6 +421,7 @@ def test_a_folder_of_something_else_is_refused(features_dir, tmp_path, flags, re
         SearchStage(config_of(features_dir, tmp_path / "c", resume=resume), **flags).prepare()
 
 
+@pytest.mark.slow
 def test_force_starts_a_new_study_and_resume_beats_it(copied, features_dir):
     again = tune(features_dir, copied, trials=4, resume=True, force=True)
     assert again["trials"] == 4

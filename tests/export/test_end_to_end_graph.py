@@ -64,6 +64,7 @@ def build(frame_input: FrameInput, streams: StreamSet) -> keras.Model:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["rgb", "motion", "rgb(focus=true)+motion(focus=true)"])
 def test_the_graph_computes_the_images_of_extraction(frames, stream):
     _, rgb = frames

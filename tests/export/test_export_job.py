@@ -27,6 +27,7 @@ def job_of(run: Path, *, end_to_end: bool = True, **asked) -> ExportJob:
     return ExportJob.open(str(run), end_to_end=end_to_end, **plain | asked)
 
 
+@pytest.mark.slow
 def test_a_format_of_any_size_takes_frames_as_they_are(trained):
     frame_input = job_of(trained).request.frame_input
     assert frame_input.shape == (None, None, None, 3) and frame_input.sampled == 4

@@ -45,6 +45,7 @@ def cutter():
     return keras.Model(frames, [images, position.top, position.left])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_the_crop_of_a_graph_is_that_of_extraction(cutter, seed):
     frames = moving(np.random.default_rng(seed), height=96, width=128)

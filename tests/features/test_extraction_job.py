@@ -47,6 +47,7 @@ def test_only_what_is_changed_or_added_is_extracted_again(extract, dataset_dir, 
     assert {Path(path).name for path in changed} == {"0.mp4.npy", "new.mp4.npy"}
 
 
+@pytest.mark.slow
 def test_a_touched_video_of_the_same_bytes_is_reused(extract, dataset_dir):
     extract()
     os.utime(dataset_dir / "fight" / "0.mp4", ns=(5, 5))
@@ -108,6 +109,7 @@ def test_a_repaired_video_is_extracted_without_a_flag(extract, dataset_dir):
     assert counts(extract()) == (1, 11, 0)
 
 
+@pytest.mark.slow
 def test_too_many_failures_of_a_class_stop(extract, dataset_dir):
     for number in range(2):
         spoil(dataset_dir / "noFight" / f"{number}.mp4")
@@ -173,6 +175,7 @@ def test_existing_views_are_reused_and_missing_views_are_made(extract, decoded):
     assert counts(extract(views=1)) == (1, 11, 0)
 
 
+@pytest.mark.slow
 def test_views_follow_a_video_that_is_renamed(extract, dataset_dir, decoded):
     before = contents(extract(views=2).features)
     decoded.clear()
@@ -183,6 +186,7 @@ def test_views_follow_a_video_that_is_renamed(extract, dataset_dir, decoded):
         assert after[f"fight/new.mp4{end}"] == before[f"fight/0.mp4{end}"]
 
 
+@pytest.mark.slow
 def test_an_interruption_keeps_the_videos_that_are_done(extract, monkeypatch):
     noted, note = [], FeatureCache.append_to_journal
 
@@ -199,6 +203,7 @@ def test_an_interruption_keeps_the_videos_that_are_done(extract, monkeypatch):
     assert counts(extract()) == (7, 5, 0)
 
 
+@pytest.mark.slow
 def test_an_interrupted_force_loses_nothing(extract, monkeypatch, decoded):
     before = contents(extract().features)
     with monkeypatch.context() as patch:

@@ -12,6 +12,7 @@ from violence_detection.features import shards
 from violence_detection.features.shards import Shard
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(), unique=True), st.integers(1, 9))
 def test_each_video_is_in_one_shard(keys, count):
     for key in keys:

@@ -156,6 +156,7 @@ def test_features_that_are_not_finite_fail(extract, monkeypatch):
     assert str(raised.value) == f"{reason}(its features are not finite in float16)"
 
 
+@pytest.mark.slow
 def test_views_are_further_arrays_and_do_not_change_the_first(extract, tmp_path):
     plain = extract()
     before = contents(plain.features)
@@ -184,6 +185,7 @@ def test_views_of_a_changed_video_are_removed(extract, dataset_dir):
     assert not list((features_dir / "fight").glob("1.mp4*"))
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_decoder_costs_one_video(extract, monkeypatch):
     call = ProcessPool.__call__
 

@@ -51,6 +51,7 @@ def rows(trained):
     return predict.predict_videos(run, [str(path) for path in paths], config).to_json()["videos"]
 
 
+@pytest.mark.slow
 def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, trained):
     fights = [f"{trained[1]}/videos/fight/{number}.mp4" for number in range(6)]
     names = [f"{trained[1]}/{name}" for name in ("long.mp4", "text.mp4", "still.mp4")]

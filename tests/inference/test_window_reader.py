@@ -529,6 +529,7 @@ def test_windows_have_the_times_of_a_player(tmp_path, frames, spans_s):
     assert (ending.duration_s, ending.damage) == (pytest.approx(frames / 25, abs=0.01), "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [30, 90])  # read as one clip, and as windows
 def test_corrupt_frames_and_further_streams_are_said(tmp_path, frames):
     lossy = encode(tmp_path / "a.ts", frames=frames, size=(320, 240), g=25, bf=0)

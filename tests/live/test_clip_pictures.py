@@ -32,6 +32,7 @@ def test_a_contact_sheet_shows_eight_moments_of_the_clip(tmp_path):
     assert corners == pytest.approx(20 + 2 * np.arange(2, 40, 5), abs=6)
 
 
+@pytest.mark.slow
 def test_what_moves_has_no_detail_on_the_blurred_one(tmp_path):
     clip = write(tmp_path / "a.mp4", DrawnStream())
     pictures = make_pictures(clip, blur=True)

@@ -84,6 +84,7 @@ def test_other_codecs_of_cameras_are_copied(tmp_path, codec):
     assert len(times_in(clip.path)) == 12 and clip.codec in ("hevc", "mjpeg")
 
 
+@pytest.mark.slow
 def test_wherever_a_file_is_torn_its_whole_packets_are_kept(tmp_path, drawn):
     writer = ClipWriter(tmp_path / "whole.mp4", drawn.header, drawn.time_base)
     sizes = []

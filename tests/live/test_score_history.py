@@ -61,6 +61,7 @@ def _run(*line, status=0):
     return answer
 
 
+@pytest.mark.slow
 def test_replay_tries_thresholds(watched):
     result = json.loads(_run("replay", watched, "--threshold", "0.7", "--json").stdout)
     assert len(result["cameras"][0]["events"]) == HOURS
@@ -81,6 +82,7 @@ def test_wrong_usage_of_replay(watched, options, message):
     assert message in _run("replay", watched, *options, status=2).stderr
 
 
+@pytest.mark.slow
 def test_calibration_is_kept_and_used(watched):
     """The hour of the fight is left out, so that the fight does not count as a false alarm."""
     read = cameras_file.read(watched)

@@ -70,6 +70,7 @@ def _expected(route, method, role, is_hidden):
     return "absent" if is_hidden and "{" in route.path else "yes"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", [None, "viewer", "reviewer", "admin"])
 def test_every_route_with_every_role(page, client, tmp_path, role):
     """A new route is tested by being there: it must ask who it is, and hide hidden cameras."""

@@ -67,6 +67,7 @@ def test_holm_is_that_of_the_published_example():
 # -- relation
 
 
+@pytest.mark.slow
 @settings(max_examples=20)  # a signed-rank test with ties permutes for a tenth of a second
 @given(SCORES)
 def test_it_agrees_with_scipy_and_exchanging_changes_the_sign(rows):

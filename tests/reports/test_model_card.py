@@ -110,6 +110,7 @@ def test_problems_of_the_training_are_limitations(card):
     assert "random weights" not in named
 
 
+@pytest.mark.slow
 def test_unknown_recordings_are_stated(tmp_path):
     from violence_detection.features.cache import FeatureCache
 

@@ -51,6 +51,7 @@ def interrupted(self):
 # -- relation
 
 
+@pytest.mark.slow
 def test_without_a_step_the_model_is_the_initial_model(run_dir, tmp_path):
     """Weights and the scale of its inputs, on videos of another scale."""
     scaled = draw_features(tmp_path / "other", shift=5.0, seed=3)

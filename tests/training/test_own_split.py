@@ -123,6 +123,7 @@ def test_with_the_dataset_s_own_settings_it_is_the_dataset_s_split(tmp_path):
 # -- evaluation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_evaluation_goes_by_the_run_s_split(seeded_run, split):
     evaluated = evaluate(str(seeded_run), split)

@@ -112,6 +112,7 @@ def test_an_interrupted_training_draws_what_the_uninterrupted_one_would_have(
     np.testing.assert_allclose(broken, whole, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_finished_run_prints_its_result_again(run_dir, monkeypatch):
     monkeypatch.setattr(Trainer, "run_epochs", _never)
     before = tree_of(run_dir)
@@ -372,6 +373,7 @@ def test_a_resumed_run_on_features_refuses_what_stage_one_reads(
         train_quickly(features_dir, tmp_path, resume=True, **asked)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_videos(tmp_path):
     features = draw_features(tmp_path / "space")
     interrupt(features, tmp_path)
@@ -461,6 +463,7 @@ def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(featur
     assert tree_of(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_run_in_training_is_not_trained_by_another(features_dir, tmp_path, monkeypatch):
     asked = []
 

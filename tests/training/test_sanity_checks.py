@@ -166,6 +166,7 @@ def test_one_class_in_validation_has_no_curve_to_compare():
 # -- what a training says
 
 
+@pytest.mark.slow
 def test_a_training_on_noise_warns(tmp_path):
     features = draw_features(tmp_path / "space", counts=(16, 24, 8), shift=0.0)
     result = train_quickly(features, tmp_path, epochs=1, recall_bar=1.0)

@@ -86,6 +86,7 @@ def assert_equal(weights, expected, before, tolerance):
 # -- golden
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_clipping_scales_the_whole_gradient_to_the_norm(replicas):
     step = step_over(replicas, rate=1.0, momentum=0.0, clip_norm=0.01)
@@ -95,6 +96,7 @@ def test_clipping_scales_the_whole_gradient_to_the_norm(replicas):
     assert np.linalg.norm(weights_of(step) - before) == pytest.approx(0.01, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_loss_is_the_weighted_mean_in_numpy():
     step, clips = step_over(2), drawn_clips(5)
     weights = np.float32([1, 2, 3, 4, 5])
@@ -161,6 +163,7 @@ def test_xla_gives_the_same_weights():
     assert_equal(plain, compiled, before, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xla", [False, True])
 def test_xla_compiles_the_forward_pass(xla):
     """Which cannot be where Python is called in it."""
@@ -289,6 +292,7 @@ def test_an_overflow_on_any_replica_skips_the_step_and_halves_the_scale(replicas
     assert not np.array_equal(weights_of(step), before)
 
 
+@pytest.mark.slow
 def test_in_float32_there_is_no_scale_and_a_bad_step_is_not_finite():
     step = step_over(2)
     before = weights_of(step)

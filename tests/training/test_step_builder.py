@@ -49,6 +49,7 @@ def recurrence_of(trainer) -> keras.layers.LSTM:
     return trainer.classifier.get_layer("bilstm_1").forward_layer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("xla_s", [0.001, 0.003])
 def test_the_faster_of_xla_and_cudnn_is_used_and_both_times_are_logged(
     tmp_path, monkeypatch, caplog, xla_s
@@ -96,6 +97,7 @@ def test_replicas_of_a_training_draw_masks_of_their_own(tmp_path):
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_an_average_is_of_one_epoch_at_least(tmp_path):
     asked = {"gpus": 0, "xla": False, "swa_fraction": 1e-9, "epochs": 4}
     trainer = trainer_with(tmp_path, head="linear", **asked)

@@ -69,6 +69,7 @@ def test_a_run_is_a_row_of_the_table_of_runs_and_has_its_settings_as_text(run_di
     assert settings["learning_rate"].number_value == 0.05
 
 
+@pytest.mark.slow
 def test_the_planned_rate_is_drawn_over_the_steps(attentive):
     """24 videos in batches of 8 are 3 steps an epoch; the history has the last of each."""
     events = events_of(attentive.dir, "train")
@@ -96,6 +97,7 @@ def test_a_long_plan_has_500_points(features_dir, tmp_path):
     assert (len(plan), min(plan), max(plan)) == (500, 1, 2000)
 
 
+@pytest.mark.slow
 def test_a_precision_recall_curve_counts_what_is_found(features_dir, tmp_path):
     """At threshold 0 all are found; at 0.5 those of at least 0.5."""
     trainer = trainer_on(features_dir, tmp_path, epochs=2)

@@ -79,6 +79,7 @@ def test_equal_splits_have_one_digest_whatever_the_features(tmp_path):
     assert digest("a", seed=0) == digest("b", seed=1) != digest("c", counts=(15, 8, 8))
 
 
+@pytest.mark.slow
 def test_separate_classes_are_learned(tmp_path):
     features = draw_features(tmp_path / "space", counts=(32, 16, 16), shift=3.0)
     result = train_quickly(features, tmp_path, epochs=15, learning_rate=0.05)

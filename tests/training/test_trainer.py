@@ -211,6 +211,7 @@ def test_a_trainer_that_is_done_leaves_the_memory(features_dir, tmp_path):
     assert kept() is None
 
 
+@pytest.mark.slow
 def test_another_machine_follows_the_chief_and_writes_nothing(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path, coordinator=Follower())
     before = trainer.classifier.get_weights()

@@ -1,5 +1,6 @@
 """The region of motion is the smallest possible; without motion it is the whole frame."""
 
+import pytest
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +93,7 @@ def test_a_frame_of_another_size_is_skipped():
 # -- property
 
 
+@pytest.mark.slow
 @given(MAPS)
 def test_the_region_is_the_smallest_square_and_nearly_the_fullest(motion):
     crop = motion_region(motion, (*motion.shape, 3))  # a pixel is a column

@@ -70,6 +70,7 @@ def test_frames_are_those_of_decoding_from_the_start(made, name):
             np.testing.assert_array_equal(frame, expected[index])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITHOUT_TIMELINE)
 def test_packets_that_are_not_frames_have_no_timeline(made, name):
     assert frames_of(made(name))
@@ -134,6 +135,7 @@ def test_a_clip_is_the_same_however_it_is_read(made, monkeypatch, name, part, st
         assert getattr(sought, field) == getattr(forwards, field)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "error", [seeking.Unreachable(), VideoError("it cannot be read from 3.0 s on")]
 )

@@ -87,6 +87,7 @@ def test_one_frame_and_many_frames():
     assert (stillness.is_still, stillness.frames) == (False, 202)
 
 
+@pytest.mark.slow
 def test_the_noise_of_a_camera_is_no_repeated_picture(tmp_path):
     rng = np.random.default_rng(1)
     image = scene().astype(float)
