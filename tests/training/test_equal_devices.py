@@ -25,6 +25,9 @@ STEPS_PER_EPOCH = 4
 SHAPE = (3, 8)  # a recurrent head is unrolled over the time, and its graph takes the longest
 NO_DROPOUT = "feature_dropout=0.0, dropout=0.0"
 RECURRENT = f"bilstm_attention(projection=6, units=5, {NO_DROPOUT})"
+EVERY_OUTPUT = (
+    "classes+future(units=5, size=4)+mil+svdd(units=8, size=4)+vae(units=8, size=3, noise=0.0)"
+)
 ROUNDING = {"float32": 1e-5, "mixed_float16": 6e-3, "mixed_bfloat16": 5e-2}
 CASES = {
     "defaults": {},
@@ -62,6 +65,25 @@ CASES = {
     "one cycle": {"schedule": "one_cycle"},
     "odd batches": {"batch_size": 7},
     "cross-entropy": {"loss": "crossentropy", "label_smoothing": 0.2},
+    "outputs: classes, svdd, violence": {
+        "outputs": "classes(units=8, dropout=0.0)+svdd(units=8, size=4, labelled=true)+violence",
+        "labels": "uneven",
+    },
+    "outputs: dynamic weights": {
+        "outputs": "future(units=5, size=4)+classes+mil(top=2)+vae(units=8, size=3, noise=0.0)",
+        "output_weights": "dynamic",
+    },
+    "outputs: one anomaly alone": {"outputs": "svdd(units=8, size=4, labelled=true)"},
+    "every output, all at once": {
+        "outputs": f"{EVERY_OUTPUT}+violence",
+        "output_weights": "dynamic",
+        "sam_rho": 0.05,
+        "ema_decay": 0.9,
+        "gradient_accumulation": 2,
+        "augment": "mixup",
+        "labels": "uneven",
+    },
+    "every output, in float16": {"outputs": EVERY_OUTPUT, "precision": "mixed_float16"},
     "all at once": {
         "head": RECURRENT,
         "sam_rho": 0.05,
@@ -77,6 +99,12 @@ CASES = {
 def test_the_cases_cover_every_head():
     heads = [case["head"].partition("(")[0] for case in CASES.values() if "head" in case]
     assert {"linear", *heads} == set(registry.available("heads"))
+
+
+def test_the_cases_cover_every_output():
+    specs = [case["outputs"] for case in CASES.values() if "outputs" in case]
+    named = {part.name for spec in specs for part in registry.parse(spec)}
+    assert named == set(registry.available("outputs"))
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +278,7 @@ def test_the_cases_cover_every_setting_of_the_step():
         "seed dataset_path features normal_class checkpoint_dir run resume warmup_epochs "
         "use_focal_loss mixed_precision xla virtual_devices deterministic monitor "
         "early_stopping_patience checkpoint_epochs init_from seeds ensemble recall_bar "
-        "operating_point profile calibrate_by calibration_folds "
+        "operating_point profile calibrate_by calibration_folds one_class "
         # compared in test_several_machines.py
         "hosts rank".split()
     )
