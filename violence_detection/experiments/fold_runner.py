@@ -135,7 +135,7 @@ class TrainedFold:
     threshold: float
     effective: EffectiveSettings
     probability: np.ndarray
-    videos_per_s: float
+    videos_per_s: float = 0.0
 
 
 class FoldRunner:
