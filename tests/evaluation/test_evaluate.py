@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import EvaluationStage, evaluate_run
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
+from violence_detection.reports import pandas_tables
 
 KEYS = (
     "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong "
@@ -106,6 +108,7 @@ def test_the_threshold_is_the_one_that_training_chose(evaluated):
         assert row["predicted"] == ("violent" if violent else "normal")
 
 
+@pytest.mark.slow
 def test_the_temperature_divides_the_logits(run, evaluate):
     def logits():
         violence = np.array([float(row["probability"]) for row in read_predictions(run)])
@@ -185,11 +188,13 @@ def test_the_same_file_under_another_name_is_found(run, features_dir, tmp_path, 
 # -- repeated evaluation
 
 
+@pytest.mark.slow
 def test_the_same_evaluation_can_be_repeated(run, evaluate):
     first = evaluate(run)
     assert evaluate(run) == first
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_other_videos_needs_force(run, tmp_path, evaluate):
     evaluate(run)
     other = str(draw_features(tmp_path / "space", seed=1))
@@ -295,6 +300,19 @@ def test_three_classes_are_scored_each_and_as_violence(tmp_path, evaluate):
     for row in rows:
         violent = float(row["probability"]) >= result["threshold"]
         assert (row["predicted"] != "normal") is violent
+        by_class = [float(row[f"probability_{name}"]) for name in labels]
+        assert sum(by_class) == pytest.approx(1)
+        assert float(row["probability"]) == pytest.approx(1 - by_class[0])
+    report = result["class_report"]
+    assert [score["name"] for score in report["scores"]] == list(labels)
+    for score in report["scores"]:
+        assert score["recall"] == result["recall_per_class"][score["name"]]
+        assert (score["videos"], score["recordings"]) == (4, 2)
+    text = CliRunner().invoke(cli.main, ["evaluate", str(run), "--force"]).stdout
+    assert re.search(r"by class +videos +recordings +precision +recall +F1 +AUC", text)
+    assert "come from fewer than five recordings: what is said of them here is an anecdote" in text
+    table = pandas_tables.predictions(run)
+    assert (table[[f"probability_{name}" for name in labels]].dtypes == "float64").all()
 
 
 @pytest.mark.slow

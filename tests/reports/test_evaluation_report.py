@@ -16,6 +16,7 @@ from support.reports import (
     WORST,
     evaluation_result,
     mistake,
+    of_several_classes,
 )
 
 from violence_detection.errors import ConfigError
@@ -186,6 +187,17 @@ def test_several_classes_are_violent_together(page):
     assert "violent ones “fight”, “fall”." in text
     assert "Here it found 45 of 50." in text  # a fight predicted as a fall is found
     assert "fight 3 20 7 30 0.667 0.488 – 0.808" in text
+
+
+@pytest.mark.parametrize("classes", [4, 14])
+def test_several_classes_have_scores_and_three_kinds_of_confusions(page, classes):
+    text = words(page(**of_several_classes(classes)))
+    assert "calm an anecdote 0.750 0.750 0.750" in text
+    assert f"calm → kind&lt;{classes - 1}&gt; 1 25.0%" in text
+    assert "kind&lt;1&gt; → calm 1 25.0%" in text
+    assert "kind&lt;2&gt; → kind&lt;1&gt; 1 25.0%" in text
+    assert "come from fewer than five recordings" in text
+    assert ("counts of all 14 x 14 pairs" in text) is (classes == 14)
 
 
 def test_an_empty_split_still_has_a_page(page):

@@ -158,6 +158,7 @@ def test_where_there_is_little_to_draw_there_is_still_a_picture(name, tmp_path):
     assert imread(tmp_path / "bare.png")[..., :3].min() < 0.9
 
 
+@pytest.mark.slow
 @settings(
     max_examples=8,
     deadline=None,
@@ -167,6 +168,16 @@ def test_where_there_is_little_to_draw_there_is_still_a_picture(name, tmp_path):
 def test_classes_may_have_any_name(names, tmp_path):
     counts = np.arange(len(names) ** 2).reshape(len(names), -1)
     figures.draw_confusion(tmp_path / "names.png", counts, ["$x^$", "暴力", *names][: len(names)])
+
+
+def test_a_confusion_of_many_classes_is_large_enough_for_its_numbers(tmp_path):
+    """At 14 classes a cell is 0.4 inches wide, four digits of the print of the smaller figures."""
+    for classes in (4, 14):
+        counts = np.full((classes, classes), 100)
+        figures.draw_confusion(tmp_path / f"{classes}.png", counts, [f"class {n}" for n in counts])
+    small, large = (imread(tmp_path / f"{classes}.png").shape for classes in (4, 14))
+    assert small[:2] == (720, 960)
+    assert min(large[:2]) / 200 > 14 * 0.4
 
 
 # -- error

@@ -18,6 +18,7 @@ from support.reports import (
     cross_validation_result,
     evaluation_result,
     mistake,
+    of_several_classes,
     video_diagnostics,
 )
 
@@ -115,7 +116,17 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         diagnostics=video_diagnostics(drawn),
         settings=SETTINGS,
     )
-    return {name: folder / f"{name}.html" for name in ("report", "folds")}
+    of_classes = of_several_classes(14)
+    figures.draw_confusion(drawn["confusion"], of_classes["confusion"], of_classes["classes"])
+    evaluation_report.write_report(
+        folder / "classes.html",
+        evaluation_result(**of_classes),
+        context=CONTEXT,
+        figures=drawn,
+        mistakes=WORST,
+        settings={},
+    )
+    return {name: folder / f"{name}.html" for name in ("report", "folds", "classes")}
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +142,7 @@ def browser():
     scope="module",
     params=[
         (name, size, scheme)
-        for name in ("report", "folds")
+        for name in ("report", "folds", "classes")
         for size in SIZES
         for scheme in ("light", "dark")
     ],

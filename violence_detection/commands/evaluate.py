@@ -70,6 +70,7 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
 def _score_lines(result: "EvaluationResult") -> Iterator[str]:
     """Rates with their intervals: the wider of a bootstrap over recordings and Wilson's."""
     from violence_detection.metrics.intervals import wilson_interval
+    from violence_detection.reports.class_scores import class_lines
 
     counts, rates_ci = result.counts, result.rates_ci
 
@@ -98,12 +99,8 @@ def _score_lines(result: "EvaluationResult") -> Iterator[str]:
     if "f1" not in result.undefined:
         f1 = console.format_number(result.f1, rates_ci.get("f1"))
     yield f"F1          {f1}"
-    if len(result.classes) > 2:
-        parts = [
-            f"{name} {console.format_share(row[index], sum(row), none='none: no videos')}"
-            for index, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True))
-        ]
-        yield f"by class    {'; '.join(parts)}"
+    if result.class_report is not None:
+        yield from class_lines(result.class_report)
     yield from _caution_lines(result)
 
 
@@ -175,6 +172,11 @@ def _auc_text(result: "EvaluationResult") -> str:
 
 
 def _confusion_lines(result: "EvaluationResult") -> list[str]:
+    """The confusion matrix; of very many classes the lines of `class_lines` have to suffice."""
+    from violence_detection.reports.class_scores import MANY_CLASSES
+
+    if len(result.classes) > MANY_CLASSES:
+        return []
     lines = [
         f"actual {name}: predicted "
         + ", ".join(

@@ -199,8 +199,11 @@ class EvaluationStage:
         # -- files
         score = violence_score(probability)
         rows = [*predictions.prediction_rows(entries, score, predicted, record.classes)]
+        names, by_class = predictions.class_columns(probability, record.classes)
         files.write_csv(
-            self._folder / "predictions.csv", predictions.COLUMNS, [row._asdict() for row in rows]
+            self._folder / "predictions.csv",
+            (*predictions.COLUMNS, *names),
+            [row._asdict() | of_classes for row, of_classes in zip(rows, by_class, strict=True)],
         )
         figures = {}
         if self._with_figures:
@@ -210,7 +213,7 @@ class EvaluationStage:
                 violent=is_violent(clips.labels),
                 score=score,
                 uncalibrated=violence_score(uncalibrated),
-                history=run.history(),
+                history=run.history() if run.results().summary.epochs_run else [],
                 kept_epoch=run.results().summary.kept_epoch,
                 threshold_curves=self._threshold_curves(clips, score),
             )
@@ -321,6 +324,7 @@ class EvaluationStage:
             evaluated_on=datetime.now(UTC).astimezone().date(),
             operating_point=asked or "",
             is_drawn=synthetic.is_drawn(origin.dir),
+            one_class=record.one_class,
         )
 
 

@@ -10,6 +10,7 @@ from violence_detection.metrics import (
     classification,
     delong,
     intervals,
+    several_classes,
     threshold_selection,
 )
 from violence_detection.models.outputs.classes import is_violent, violence_score
@@ -50,6 +51,11 @@ def score_predictions(
     return {
         **vars(classification.binary_metrics(violent, score, threshold)),
         **vars(by_class),
+        "class_report": (
+            several_classes.class_report(labels, predicted, probability, groups, classes)
+            if len(classes) > 2
+            else None
+        ),
         "undefined": undefined_rates(by_class.confusion, classes),
         "rates_ci": rates,
         "accuracy_ci": intervals.accuracy_interval(correct, groups, resamples=resamples, seed=seed),

@@ -35,6 +35,22 @@ class PredictionRow(NamedTuple):
 COLUMNS = PredictionRow._fields
 
 
+def class_columns(
+    probability: np.ndarray, classes: Sequence[str]
+) -> tuple[tuple[str, ...], list[dict[str, float]]]:
+    """Names and values of the columns that hold the probability of each class; none for two
+    classes, whose `probability` says it all.
+
+    Args:
+        probability: float (N, K), rows sum to 1.
+        classes: The K names, the normal class first.
+    """
+    if len(classes) == 2:
+        return (), [{} for _ in probability]
+    names = tuple(f"probability_{name}" for name in classes)
+    return names, [dict(zip(names, row, strict=True)) for row in probability.tolist()]
+
+
 def prediction_rows(
     entries: Sequence[ManifestEntry],
     violence: np.ndarray,

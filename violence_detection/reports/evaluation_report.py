@@ -11,6 +11,11 @@ from violence_detection import __version__
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.sample_size import FEW_VIDEOS, widest_interval
 from violence_detection.reports import console, cost_table, evaluation_tables, html
+from violence_detection.reports.class_scores import (
+    KIND_TITLES,
+    MANY_CLASSES,
+    anecdote_sentences,
+)
 from violence_detection.reports.evaluation_result import (
     EvaluationResult,
     FootageAlarms,
@@ -36,7 +41,8 @@ _CAPTIONS = {
     "intervals over recordings. The dashed line is the threshold in use, the grey "
     "area the interval of its choice. Above, the predictions that it was chosen on, "
     "where the run has them; below, the videos of this report.",
-    "confusion": "Confusion matrix: actual classes (rows) and predicted classes (columns).",
+    "confusion": "Confusion matrix: actual classes (rows) and predicted classes (columns); "
+    "the darker, the larger the fraction of the row. An empty cell is 0.",
     "score_histogram": "Probability of violence of the normal and the violent videos.",
     "reliability": "Reliability: fraction of violent videos among videos of similar probability.",
     "history": "Loss and validation scores of each training epoch; the dashed line is the epoch "
@@ -59,6 +65,7 @@ class ReportContext:
         operating_point: The criterion of the threshold as the user asked for it; empty if nobody
             did.
         is_drawn: Whether the videos are the drawn clips of the demo.
+        one_class: The detector of a run that was trained on normal videos alone; else empty.
     """
 
     run_path: str
@@ -66,6 +73,7 @@ class ReportContext:
     evaluated_on: date
     operating_point: str = ""
     is_drawn: bool = False
+    one_class: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,10 +134,15 @@ def write_report(
         traffic=cost_table.traffic_text(result.cost) if result.cost else "",
         measures=list(evaluation_tables.measures(result)),
         classes=list(evaluation_tables.class_rows(result)),
+        many_classes=len(result.classes) > MANY_CLASSES,
+        class_report=result.class_report,
+        confusion_kinds=KIND_TITLES,
+        anecdotes=anecdote_sentences(result.class_report.anecdotes) if result.class_report else [],
         figures=[
             {
                 "caption": _CAPTIONS.get(name, name.replace("_", " ").capitalize()),
                 "source": html.embed_png(figure),
+                "is_wide": name == "confusion" and len(result.classes) > MANY_CLASSES,
             }
             for name, figure in figures.items()
         ],

@@ -13,12 +13,14 @@ from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.operating_cost import OperatingCost
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_VIDEOS
+from violence_detection.metrics.several_classes import ClassReport
 
 _OPTIONAL = (
     "operating_point",
     "normal_footage",
     "cost",
     "novelty",
+    "class_report",
 )  # keys that metrics.json may lack
 # Keys that metrics.json of older versions lacks, with the value that stands for them.
 _ADDED: Mapping[str, Any] = {
@@ -222,6 +224,7 @@ class EvaluationResult:
         operating_point: How the threshold was chosen; None for runs that do not record it.
         normal_footage: False alarms per hour; None without --normal-footage.
         cost: Alarms, misses and cost of a site; None if no traffic was given.
+        class_report: Scores of each class and the confusions between them; None for two classes.
         novelty: The videos that are unlike the training videos; None where the run does not know
             these.
     """
@@ -279,6 +282,7 @@ class EvaluationResult:
     videos_digest: str
     report: str
     novelty: NovelVideos | None = None
+    class_report: ClassReport | None = None
 
     @property
     def counts(self) -> VideoCounts:
@@ -312,6 +316,7 @@ class EvaluationResult:
             )
         point, footage = known.get("operating_point"), known.get("normal_footage")
         cost, novelty = known.get("cost"), known.get("novelty")
+        class_report = known.get("class_report")
         try:
             return cls(
                 **{name: known.get(name) for name in names}
@@ -327,6 +332,7 @@ class EvaluationResult:
                     "normal_footage": FootageAlarms.from_json(footage) if footage else None,
                     "cost": OperatingCost.from_json(cost) if cost else None,
                     "novelty": NovelVideos(**novelty) if novelty else None,
+                    "class_report": ClassReport.from_json(class_report) if class_report else None,
                 }
             )
         except (AttributeError, KeyError, TypeError) as error:
@@ -353,4 +359,6 @@ class EvaluationResult:
             values["cost"] = self.cost.to_json()
         if self.novelty is not None:
             values["novelty"] = asdict(self.novelty)
+        if self.class_report is not None:
+            values["class_report"] = self.class_report.to_json()
         return values

@@ -52,7 +52,7 @@ def name_ticks(axes: Axes, classes: Sequence[str]) -> None:
     """Class names on both axes, truncated where long; `$` does not start a formula."""
     names = [truncate(name) for name in classes]
     many = len(names) > 3
-    size = 11 if len(names) <= 6 else 8
+    size = 11
     style = {"parse_math": False, "fontsize": size}
     slant = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
     axes.set_xticks(range(len(names)), names, **style, **slant)

@@ -124,10 +124,14 @@ def draw_confusion(
     """
     counts = np.asarray(matrix)
     fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = figure_style.new_axes()
+    is_large = len(classes) > 6
+    side_in = (2.0 + 0.48 * len(classes), 1.7 + 0.42 * len(classes))
+    figure, axes = figure_style.new_axes(*([side_in] if is_large else []))
     axes.imshow(fraction, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
-    size = 15 if len(classes) <= 4 else 9
+    size = 15 if len(classes) <= 4 else 11
     for row, column in np.ndindex(*counts.shape):
+        if is_large and not counts[row, column]:
+            continue  # of many classes most cells are empty, and zeros would hide the others
         text = str(counts[row, column])
         colour = "white" if fraction[row, column] > 0.7 else figure_style.INK
         place = {"ha": "center", "va": "center", "fontsize": size, "color": colour}

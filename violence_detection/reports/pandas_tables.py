@@ -114,6 +114,7 @@ def predictions(
         | `label`, `predicted` | category | of the same classes, the normal one first |
         | `probability` | float64 | of violence, in [0, 1] |
         | `correct` | bool | |
+        | `probability_<class>` | float64 | of each class, where there are more than two |
         | `size`, `frames` | Int64 | of the manifest |
         | `fps`, `duration_s` | float64 | of the manifest |
         | `status` | category | of the manifest |
@@ -123,7 +124,10 @@ def predictions(
         CacheError: If `features` are given and are no features.
     """
     folder, metrics = _evaluation(run, split)
-    table = _typed(_rows(folder / "predictions.csv", _PREDICTIONS), _PREDICTIONS)
+    texts = _rows(folder / "predictions.csv", _PREDICTIONS)
+    of_classes = [f"probability_{name}" for name in metrics["classes"]]
+    types = _PREDICTIONS | {name: "float64" for name in of_classes if name in texts}
+    table = _typed(texts, types)
     classes = [*metrics["classes"], *sorted(set(table["label"]) - set(metrics["classes"]))]
     for column in ("label", "predicted"):
         table[column] = table[column].cat.set_categories(classes)
