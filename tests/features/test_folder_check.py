@@ -32,7 +32,7 @@ def folder(tmp_path) -> Path:
 
 
 def check(root: Path, **settings) -> dict:
-    return check_folder(root, CheckConfig(**settings)).as_dict()
+    return check_folder(root, CheckConfig(**settings)).check.as_dict()
 
 
 def paths(rows) -> list[str]:
@@ -42,6 +42,7 @@ def paths(rows) -> list[str]:
 # -- nothing
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_sound_videos(folder):
     result = check(folder)
     assert result["findings"] == 0

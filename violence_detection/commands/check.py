@@ -10,6 +10,7 @@ import click
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
 from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.errors import ConfigError
 from violence_detection.features import config
 from violence_detection.units import counted
 
@@ -21,18 +22,34 @@ _MAX_VALUES = 4  # sizes, rates and cameras that are listed
 
 @click.command(cls=Command, epilog=example("violence-detection check my_videos"))
 @click.argument("video_dir", type=PATH)
-@options_of(config.CheckConfig, writes=False)
+@options_of(config.CheckConfig)
 def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> None:
     """Find the problems of a folder of videos before extraction.
 
     Lists unreadable, damaged, short, frozen and black videos, copies and near-duplicates, files
     that are passed over, recordings that are in several given splits, what `train` would refuse,
     and properties of the files that tell the classes. Exits with status 3 if it finds a problem."""
+    page = Path(settings.report) if settings.report else None
+    if page and page.exists() and not shared.force:
+        raise ConfigError(
+            f"`report` must name a new file, or come with --force. Received: {settings.report}"
+        )
     with prints_to_stderr():
         from violence_detection.features import folder_check
 
-        result = folder_check.check_folder(Path(video_dir), settings)
-    finish(result.as_dict(), shared, _lines(result, video_dir), failed=result.findings)
+        inspected = folder_check.check_folder(Path(video_dir), settings)
+        result = inspected.check
+        if page and not shared.dry_run:
+            from violence_detection.evaluation import dataset_overview
+            from violence_detection.reports import dataset_report
+
+            overview = dataset_overview.overview(inspected, blur=settings.blur_faces)
+            dataset_report.write_report(page, overview)
+    values, lines = result.as_dict(), _lines(result, video_dir)
+    if page:
+        values["report"] = str(page.resolve())
+        lines.append(f"report      {'would be written to ' if shared.dry_run else ''}{page}")
+    finish(values, shared, lines, failed=result.findings)
 
 
 def _lines(result: "FolderCheck", video_dir: str) -> list[str]:

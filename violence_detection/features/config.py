@@ -49,6 +49,14 @@ class ExtractConfig(CommandConfig):
         group="Feature extraction",
         registry="streams",
     )
+    clip_s: float | None = option(
+        None,
+        "Cut videos of twice this many seconds or more into clips of that length, each of the "
+        "recording of its file; for hours of footage. Default: each video is one clip.",
+        group="Data",
+        low=0.5,
+        high=60.0,
+    )
     frames: int = option(
         20, "Frames sampled from a video (T).", group="Feature extraction", low=1, high=1024
     )
@@ -188,6 +196,24 @@ class CheckConfig(CommandConfig):
     video_timeout: float = same_as(
         ExtractConfig, "video_timeout", "Seconds that the check of a video may take."
     )
+    report: str | None = option(
+        None,
+        "HTML page of the dataset: frames of each class and recording, the files by class, "
+        "near-duplicates, the split that would be drawn. The frames can show people.",
+        group="Output",
+        path="FILE",
+    )
+    blur_faces: bool = option(
+        False,
+        "With --report: pixelate moving regions of the frames, and cover detected faces. A person "
+        "who stands still and whose face is not detected stays recognisable.",
+        group="Output",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.blur_faces and not self.report:
+            raise ConfigError("`blur_faces` must come with report. Received: no report")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,7 +14,7 @@ from typing import Any
 from violence_detection.datasets import training_readiness, video_folder
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.datasets.video_folder import VideoFolder
-from violence_detection.datasets.videos import Problem, contradictions
+from violence_detection.datasets.videos import Problem, Video, contradictions
 from violence_detection.errors import VideoError
 from violence_detection.features import folder_findings
 from violence_detection.features.config import CheckConfig
@@ -100,7 +100,24 @@ class FolderCheck:
         return fields | {"findings": self.findings}
 
 
-def check_folder(video_dir: Path, config: CheckConfig) -> FolderCheck:
+@dataclass(frozen=True)
+class InspectedFolder:
+    """A folder of videos with the inspection of each file.
+
+    Attributes:
+        folder: The folder as it was read.
+        inspections: By path; a file that cannot be read has none.
+        usable: The videos that can be read.
+        check: What was found.
+    """
+
+    folder: VideoFolder
+    inspections: Mapping[str, VideoInspection]
+    usable: Sequence[Video]
+    check: FolderCheck
+
+
+def check_folder(video_dir: Path, config: CheckConfig) -> InspectedFolder:
     """Inspects every video of a folder, alone and compared with the others.
 
     Raises:
@@ -129,7 +146,7 @@ def check_folder(video_dir: Path, config: CheckConfig) -> FolderCheck:
     stream_notes = [f"{path}: {video.note}" for path, video in inspections.items() if video.note]
     for note in stream_notes:
         log.info(note)
-    return FolderCheck(
+    check = FolderCheck(
         videos=len(folder.videos),
         readable=len(usable),
         per_class=folder_findings.per_class(folder, usable),
@@ -168,6 +185,7 @@ def check_folder(video_dir: Path, config: CheckConfig) -> FolderCheck:
         notes=[*folder.notes, *stream_notes],
         summary=folder_findings.summary(folder, usable, inspections),
     )
+    return InspectedFolder(folder, inspections, usable, check)
 
 
 def _without_copies(
