@@ -83,3 +83,13 @@ def test_a_path_is_not_broken():
 )
 def test_a_rate_per_hour_has_no_exponent(value, text):
     assert console.format_per_hour(value) == text
+
+
+def test_warnings_and_problems_have_a_coloured_label(monkeypatch):
+    lines = ["warning     a", "accuracy    91%", "No problems found."]
+    warning, accuracy, verdict = console.colour_lines(lines)
+    assert warning == "\x1b[33m\x1b[1mwarning\x1b[0m     a"
+    assert accuracy == "accuracy    91%"
+    assert verdict.startswith("\x1b[32m")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert console.colour_lines(lines) == lines

@@ -135,7 +135,7 @@ def _drop_stdout() -> None:
 def _fail(message: str, status: int) -> int:
     if log.getEffectiveLevel() == _DEBUG:
         traceback.print_exc()
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    click.echo(f"{_coloured('Error:', 'red')} {' '.join(message.split())}", err=True)
     return status
 
 
@@ -165,9 +165,14 @@ class _Stderr(logging.Handler):
     """Writes to the current sys.stderr: a progress bar replaces it for a while."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
+        prefix = _coloured("Warning:", "yellow") + " " if record.levelno >= logging.WARNING else ""
         # Not err=True: click then writes past the bar, which prints such lines above itself.
         click.echo(prefix + self.format(record), file=sys.stderr)
+
+
+def _coloured(text: str, colour: str) -> str:
+    """The text in a colour, unless `NO_COLOR` is set; click leaves it out of files and pipes."""
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
 
 
 def start_logging(flags: CommonFlags) -> None:
@@ -251,6 +256,7 @@ def finish(
         text = json.dumps(values, allow_nan=False)
     if sys.stdout.isatty():
         lines = console.wrap_lines(lines, shutil.get_terminal_size().columns)
+        lines = console.colour_lines(lines)
     try:
         click.echo(text if flags.json else "\n".join(lines))
         sys.stdout.flush()

@@ -1,8 +1,11 @@
 """Console text that several commands share; it imports no NumPy."""
 
+import os
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
@@ -19,6 +22,8 @@ LEAK_KINDS = {
     "near_duplicates": "near-duplicate",
 }
 _LABEL = 12  # columns of a line's label
+_COLOURS = {"warning": "yellow", "caution": "yellow", "problems": "red", "failed": "red"}
+_GOOD = ("No problems found.",)
 
 
 def format_table(values: Mapping[str, Any], indent: str = "") -> list[str]:
@@ -83,6 +88,7 @@ def threshold_lines(
         "balanced_accuracy": ("balanced accuracy", "none, videos of one class only"),
         "f1": ("F1", "none, no violent videos and no alarms"),
     }
+    labels = {name: words for name, words in labels.items() if name in point.achieved_ci}
     where = f"on {point.chosen_on}, {counted(point.videos, 'video')} of "
     where += counted(point.recordings, "recording")
     if point.videos < 2 * FEW_VIDEOS:
@@ -148,6 +154,23 @@ def format_number(value: float, interval: Sequence[float] | None = None, form: s
     if interval is None or interval[0] == interval[1]:
         return f"{value:{form}}"
     return f"{value:{form}} (95%: {format_interval(interval, form)})"
+
+
+def colour_lines(lines: Sequence[str]) -> list[str]:
+    """Lines with the labels of warnings and problems in colour, unless `NO_COLOR` is set
+    (https://no-color.org). `click.echo` leaves colours out where it does not write to a terminal.
+    """
+    if os.environ.get("NO_COLOR"):
+        return list(lines)
+    coloured = []
+    for line in lines:
+        label = line[:_LABEL].rstrip()
+        if label in _COLOURS:
+            line = click.style(label, fg=_COLOURS[label], bold=True) + line[len(label) :]
+        elif line in _GOOD:
+            line = click.style(line, fg="green", bold=True)
+        coloured.append(line)
+    return coloured
 
 
 def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
