@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from violence_detection import cli
-from violence_detection.datasets.class_names import spellings
+from violence_detection.datasets.class_names import normal_class, spellings
 from violence_detection.datasets.split_words import split_of_word
 from violence_detection.datasets.video_files import EXTENSIONS, is_system_folder
 from violence_detection.datasets.video_folder import VideoFolder, read_folder
@@ -46,6 +46,36 @@ def message_of(root: Path, kind=DatasetError, **options) -> str:
 
 
 # -- folders
+
+
+UCF_CRIME = (
+    "Abuse Arrest Arson Assault Burglary Explosion Fighting RoadAccidents Robbery Shooting "
+    "Shoplifting Stealing Vandalism"
+).split()
+
+
+def test_ucf_crime_as_it_is_unpacked_has_14_classes(tmp_path):
+    """Parts hold the class folders, and three folders the normal videos."""
+    for number, name in enumerate(UCF_CRIME):
+        touch(tmp_path, f"Anomaly-Videos-Part-{1 + number // 4}/{name}/{name}001_x264.mp4")
+    normal = "Training-Normal-Videos-Part-1", "Testing_Normal_Videos_Anomaly", "NormalVideos"
+    touch(tmp_path, *(f"{folder}/Normal_Videos{folder}_x264.mp4" for folder in normal))
+    folder = read_folder(tmp_path)
+    assert folder.labels == sorted([*UCF_CRIME, "Normal"])
+    assert normal_class(folder.labels) == "Normal"
+    assert sum(video.label == "Normal" for video in folder.videos) == 3
+    assert any(line.startswith("One class, Normal: the videos of ") for line in folder.notes)
+
+
+@pytest.mark.parametrize(
+    "normal",
+    ["NormalVideos", "Normal_Videos_event", "Training-Normal-Videos", "Testing_Normal_Videos"],
+)
+def test_one_normal_folder_of_ucf_crime_keeps_its_name(tmp_path, normal):
+    touch(tmp_path, "Train/Abuse/1.mp4", f"Train/{normal}/2.mp4", f"Test/{normal}/3.mp4")
+    folder = read_folder(tmp_path)
+    assert folder.labels == ["Abuse", normal] and normal_class(folder.labels) == normal
+    assert folder.notes == ()
 
 
 def test_class_folders_give_the_label(tmp_path):

@@ -4,6 +4,7 @@ Three layouts are read: a `videos.csv` at the top, `train|val|test/<class>/...`,
 `<class>/...`.
 """
 
+import contextlib
 import dataclasses
 import re
 import unicodedata
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from violence_detection import units
-from violence_detection.datasets import class_names, table_file, video_files, video_table
+from violence_detection.datasets import (
+    class_names,
+    clip_cutting,
+    table_file,
+    ucf_crime,
+    video_files,
+    video_table,
+)
 from violence_detection.datasets.split_words import split_of_word
 from violence_detection.datasets.video_files import EXTENSIONS, FoundFiles, UnreadFile
 from violence_detection.datasets.videos import Video
@@ -26,8 +34,8 @@ class VideoFolder:
     """The videos of a folder.
 
     Attributes:
-        grouping: The source of the recordings: `videos.csv`, `--group-pattern`, or `none` (each
-            video is its own).
+        grouping: The source of the recordings: `videos.csv`, `--group-pattern`, `--clip-s` (the
+            file that a clip is cut from), or `none` (each video is its own).
         ungrouped: Number of videos whose recording that source does not name.
         notes: Lines for the user, such as the number of ignored files.
         warnings: Lines about what is most likely not meant.
@@ -63,17 +71,22 @@ class VideoFolder:
         return ""
 
 
-def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
+def read_folder(
+    root: Path, *, group_pattern: str | None = None, clip_s: float | None = None
+) -> VideoFolder:
     """All videos below a folder with their label, recording and given split.
 
     Args:
         root: The folder.
         group_pattern: Regular expression on the path that names the recording; see
             `names_in_paths`.
+        clip_s: Long videos are cut into clips of so many seconds, see `clip_cutting`; None leaves
+            them whole.
 
     Raises:
         ConfigError: If `root` is not a folder, or the pattern is not a regular expression.
-        DatasetError: If there are no videos, no classes, or one class only.
+        DatasetError: If there are no videos, no classes, or one class only that is not recognised
+            as the normal one.
     """
     if not root.is_dir():
         reason = "a file" if root.exists() else "it does not exist"
@@ -89,6 +102,8 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         found_notes = found.notes({table.name, *(video.path for video in videos)})
     else:
         videos, notes, unread = _from_folders(found)
+        videos, joined_classes = _with_one_normal_class(videos)
+        notes += joined_classes
         ungrouped = len(videos)
         warnings = [*_unread_warnings(unread), *_nested_class_warnings(videos)]
         found_notes = found.notes()
@@ -100,6 +115,16 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         videos, ungrouped = _grouped_by(videos, group_pattern)
         grouping = "--group-pattern"
     videos, joined = _with_one_spelling(videos)
+    if clip_s is not None:
+        files, videos = len(videos), clip_cutting.cut_videos(videos, root, clip_s)
+        if len(videos) > files:
+            whole = sum(video.start_s is None for video in videos)
+            cut = f"{counted(files - whole, 'video')}, {counted(len(videos) - whole, 'clip')}"
+            notes.append(f"Cut into clips of {clip_s:g} s: {cut}.")
+            if (
+                grouping == "none"
+            ):  # as a part in videos.csv, a clip is of the recording of its file
+                grouping, ungrouped = "--clip-s", whole
     folder = VideoFolder(
         root,
         tuple(sorted(videos, key=lambda video: video.key)),
@@ -109,8 +134,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         tuple(warnings),
         tuple(unread),
     )
-    _check_classes(folder)
-    return folder
+    return _with_checked_classes(folder)
 
 
 # -- folders
@@ -136,7 +160,7 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
             f"Received: {', '.join(splits)} and {others}"
         )
     depth = 1 if splits else 0
-    videos = [_video_at(path, depth) for path in inside if path.count("/") > depth]
+    videos = [_video_at(path, depth) for path in inside if _label_at(path, depth)]
     notes = []
     if len(videos) < len(paths):
         left_out = counted(len(paths) - len(videos), "video")
@@ -147,9 +171,9 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
             f"({len(paths)} videos outside of them)"
         )
     label_of = {
-        path: path.split("/")[depth]
+        path: label
         for path in found.others
-        if path.count("/") > depth and (not depth or split_of_word(path.split("/")[0]))
+        if (label := _label_at(path, depth)) and (not depth or split_of_word(path.split("/")[0]))
     }
     return videos, notes, video_files.unread_files(found, label_of)
 
@@ -208,9 +232,28 @@ def _nested_class_warnings(videos: Sequence[Video]) -> list[str]:
 
 
 def _video_at(path: str, depth: int) -> Video:
-    first, *_ = names = path.split("/")
-    split = split_of_word(first) if depth else ""
-    return Video(path, label=names[depth], group=path, split=split)
+    split = split_of_word(path.split("/")[0]) if depth else ""
+    return Video(path, label=_label_at(path, depth), group=path, split=split)
+
+
+def _label_at(path: str, depth: int) -> str:
+    """The class folder of a path, below `depth` folders; empty for a file outside of them."""
+    *folders, _ = path.split("/")
+    if len(folders) > depth and ucf_crime.is_part(folders[depth]):
+        depth += 1
+    return folders[depth] if len(folders) > depth else ""
+
+
+def _with_one_normal_class(videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
+    """The videos with one label for the several normal folders of UCF-Crime, and a note."""
+    names = ucf_crime.normal_folders({video.label for video in videos})
+    if not names:
+        return list(videos), []
+    joined = [
+        dataclasses.replace(video, label=ucf_crime.NORMAL) if video.label in names else video
+        for video in videos
+    ]
+    return joined, [f"One class, {ucf_crime.NORMAL}: the videos of {' and '.join(names)}."]
 
 
 # -- recordings
@@ -279,23 +322,32 @@ def _with_one_spelling(videos: Sequence[Video]) -> tuple[list[Video], list[str]]
     ]
 
 
-def _check_classes(folder: VideoFolder) -> None:
-    """Checks that there are two classes or more, each of one spelling.
+def _with_checked_classes(folder: VideoFolder) -> VideoFolder:
+    """The folder, once there are two classes or more, each of one spelling; or the normal class
+    alone, with a note on what can be learned from it.
 
     Raises:
         DatasetError: If not.
     """
     if len(folder.labels) < 2:
         label, count = folder.labels[0], len(folder.videos)
+        with contextlib.suppress(ConfigError):
+            if not folder.unread and not _inner_folders(folder):
+                class_names.normal_class([label])
+                note = (
+                    f"There are normal videos alone ({label}): train --one-class learns from them."
+                )
+                return dataclasses.replace(folder, notes=(*folder.notes, note))
         hint = "".join(f"; {text}" for text in _unread_by_class(folder.unread, label))
         inner = _inner_folders(folder)
         if inner:
             hint += f"; is {folder.root / label} meant, which holds {', '.join(inner)}?"
         raise DatasetError(
-            f"There must be two classes or more. Received: {folder.root} "
-            f"(one class, {label}, {counted(count, 'video')}{hint})"
+            "There must be two classes or more, or one that is called normal. Received: "
+            f"{folder.root} (one class, {label}, {counted(count, 'video')}{hint})"
         )
     class_names.check_spellings(folder.labels)
+    return folder
 
 
 def _unread_by_class(unread: Collection[UnreadFile], label: str) -> list[str]:
