@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import perceptual_hash
+from violence_detection.datasets import manifest, perceptual_hash
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.datasets.summary_cache import AvailableSummaries
@@ -101,7 +101,8 @@ def find_leaks(
         max_bits: Distance of near-duplicates, in bits of 64.
     """
     trained_splits = ("train",) if split == "validation" else ("train", "validation")
-    rows = [row for row in run.videos_trained_on() if row["split"] in trained_splits]
+    trained_on, unlisted = _videos_trained_on(run, cache)
+    rows = [row for row in trained_on if row["split"] in trained_splits]
     groups = groups or {}
     trained_groups, own_groups = set(), {}
     if is_same_dataset(run, cache) if same_dataset is None else same_dataset:
@@ -112,6 +113,7 @@ def find_leaks(
     duplicates, reason = {}, "--no-pictures was given"
     if read_videos:
         duplicates, reason = _near_duplicates(run, cache, entries, rows, max_bits)
+    reason = "; ".join(filter(None, (unlisted, reason)))
     return Leaks(
         trained_groups & set(own_groups.values()),
         identical,
@@ -123,6 +125,31 @@ def find_leaks(
         read_videos and not reason,
         reason,
     )
+
+
+def _videos_trained_on(run: Run, cache: FeatureCache) -> tuple[list[Mapping[str, str]], str]:
+    """Rows of the videos that a run was trained and validated on; and the reason why some of them
+    are not listed, or "".
+
+    A federated run lists none. Features of one of its sites, which it tells by their digest, have
+    those of that site.
+    """
+    federation = run.config().get("federation")
+    if not federation:
+        return run.videos_trained_on(), ""
+    reason = "the run is federated and lists no videos of other sites"
+    if not _is_site(run, cache):
+        return [], reason
+    names = ("path", "group", "split", "digest")
+    own = dataset.usable_entries(cache)
+    return [{name: getattr(entry, name) for name in names} for entry in own], reason
+
+
+def _is_site(run: Run, cache: FeatureCache) -> bool:
+    """True if features are those of a site that a federated run was trained over."""
+    federation = run.config().get("federation") or {"sites": ()}
+    digests = {site["videos_digest"] for site in federation["sites"]}
+    return bool(digests) and manifest.contents_digest(dataset.usable_entries(cache)) in digests
 
 
 def find_leaks_between_folds(
@@ -165,8 +192,9 @@ def find_leaks_between_folds(
 
 def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     """Checks whether features are of the dataset that the run was trained on: the folder is the
-    same, or any file. Equal names then mean the same recording."""
-    if cache.origin == run.record().dataset:
+    same, or any file, or they are those of a site of a federated run. Equal names then mean the
+    same recording."""
+    if cache.origin == run.record().dataset or _is_site(run, cache):
         return True
     digests = {row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))}
     return any(entry.digest in digests for entry in dataset.usable_entries(cache))

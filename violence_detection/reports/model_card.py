@@ -43,6 +43,8 @@ class CardFacts:
         evaluations: Evaluations of the present model, with the name of the dataset.
         exports: The warnings of each export in the run's folder, by the name of its folder.
         limitations, warnings: A sentence each.
+        federation: The sites that the run was trained over; None for one training.
+        one_class: The detector of a run that was trained on normal videos alone; else empty.
     """
 
     name: str
@@ -61,6 +63,8 @@ class CardFacts:
     exports: Mapping[str, Sequence[str]]
     limitations: Sequence[str]
     warnings: Sequence[str]
+    federation: Mapping[str, Any] | None = None
+    one_class: str = ""
 
 
 def write_model_card(run: Run) -> None:
@@ -81,8 +85,8 @@ def write_model_card(run: Run) -> None:
 
 def _card_facts(run: Run) -> CardFacts:
     # Runs of older versions lack some of these.
-    config = {"own_split": False, "init_from": None} | run.config()
-    settings = dict.fromkeys(("head", "seed", "loss")) | config.get("settings", {})
+    config = {"own_split": False, "init_from": None, "ensemble": []} | run.config()
+    settings = dict.fromkeys(("head", "seed", "loss", "monitor")) | config.get("settings", {})
     results = run.results()
     videos = files.read_own_csv(run.videos_path, ("path", "label", "group", "split"))
     evaluations = list(_evaluations(run))
@@ -105,6 +109,8 @@ def _card_facts(run: Run) -> CardFacts:
         exports=_export_warnings(run),
         limitations=list(_limitations(config, results, videos, evaluations)),
         warnings=results.scores.warnings,
+        federation=config.get("federation"),
+        one_class=results.one_class,
     )
 
 
@@ -126,6 +132,10 @@ def _seeds_text(members: MembersResult | None) -> str:
 
 def _training_text(config: Mapping[str, Any], summary: TrainingSummary) -> str:
     settings = config.get("settings", {})
+    if settings.get("one_class") and not summary.epochs_run:
+        return "The detector was fitted in one step"
+    if config["ensemble"]:
+        return "The runs were trained on the same videos, with the same split"
     epochs = counted(summary.epochs_run, "epoch")
     text = f"{epochs} were run; the model is of epoch {summary.kept_epoch}"
     if settings.get("monitor") == "none":
@@ -173,6 +183,9 @@ def _limitations(
     """The limitations that follow from the training of this run, a sentence each."""
     stream = config["feature_space"]["stream"]
     recordings = len({row["group"] for row in videos if row["split"] == "train"})
+    federation = config.get("federation")
+    if federation:
+        recordings = sum(site["recordings"] for site in federation["sites"])
     window_s = config["window_s"]
     yield (
         "It was trained on the cameras, places, light and events of its training videos only. "
@@ -184,8 +197,18 @@ def _limitations(
         "longer or shorter."
     )
     yield "It uses no audio, and cannot judge intent."
+    if results.one_class:
+        yield (
+            "It has never seen violence. A dog, a new van or a power cut is unusual, too, and a "
+            "fight that looks like what it knows is not."
+        )
     if recordings < FEW_RECORDINGS:
         yield f"It was trained on {counted(recordings, 'recording')}, which is few."
+    if federation:
+        yield (
+            "It was trained over sites whose videos nobody else has seen: wrong labels, and "
+            "recordings that two sites share, could not be looked for."
+        )
     if any(row["group"] == row["path"] for row in videos):
         yield (
             "The recording of some videos is not known: clips of one recording may be in training "

@@ -1,0 +1,1 @@
+"""Training over sites that keep their features: only sums, counts and weights leave a site."""
