@@ -22,6 +22,7 @@ from violence_detection.commands.federate import federate
 from violence_detection.commands.label import label
 from violence_detection.commands.predict import predict
 from violence_detection.commands.robustness import robustness
+from violence_detection.commands.runs import runs
 from violence_detection.commands.train import train
 from violence_detection.commands.tune import tune
 from violence_detection.commands.users import users
@@ -43,7 +44,7 @@ def main() -> None:
 
 main.section("Prepare the data", check, extract_features, convert_weights, cache, label)
 main.section("Train", advise, train, ensemble, tune, federate)
-main.section("Evaluate", evaluate, cross_validate, cross_dataset, compare, robustness)
+main.section("Evaluate", evaluate, cross_validate, cross_dataset, compare, robustness, runs)
 main.section("Use", predict, export)
 main.section("Watch cameras", watch, users)
 main.section("Try it", demo, doctor)
