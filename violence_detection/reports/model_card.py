@@ -86,7 +86,9 @@ def write_model_card(run: Run) -> None:
 def _card_facts(run: Run) -> CardFacts:
     # Runs of older versions lack some of these.
     config = {"own_split": False, "init_from": None, "ensemble": []} | run.config()
-    settings = dict.fromkeys(("head", "seed", "loss", "monitor")) | config.get("settings", {})
+    settings = dict.fromkeys(
+        ("head", "seed", "loss", "monitor", "outputs", "output_weights")
+    ) | config.get("settings", {})
     results = run.results()
     videos = files.read_own_csv(run.videos_path, ("path", "label", "group", "split"))
     evaluations = list(_evaluations(run))
