@@ -311,6 +311,12 @@ def test_three_classes_are_scored_each_and_as_violence(tmp_path, evaluate):
     text = CliRunner().invoke(cli.main, ["evaluate", str(run), "--force"]).stdout
     assert re.search(r"by class +videos +recordings +precision +recall +F1 +AUC", text)
     assert "come from fewer than five recordings: what is said of them here is an anecdote" in text
+    own = EvaluateConfig(class_threshold="fight=0.99", set_threshold=True)
+    changed = evaluate_run(str(run), own, with_figures=False)
+    predicted = [row["predicted"] for row in read_predictions(run)]
+    assert "fight" not in predicted and changed.class_thresholds == {"fight": 0.99}
+    assert Run(run).record().thresholds.own == {"fight": 0.99}
+    assert changed.recall < result["recall"]
     table = pandas_tables.predictions(run)
     assert (table[[f"probability_{name}" for name in labels]].dtypes == "float64").all()
 

@@ -88,7 +88,7 @@ class ComparedRun:
         """The predictions of the saved evaluation.
 
         None if it is missing or incomplete, or is of another model, temperature or other videos;
-        with more than two classes also if it is of another threshold. With two classes, the
+        with more than two classes also if it is of other thresholds. With two classes, the
         predictions at the run's threshold follow from the probabilities.
         """
         folder = self.run.evaluation_dir(self.split)
@@ -96,7 +96,10 @@ class ComparedRun:
         wanted |= {"temperature": self.record.temperature}
         classes, threshold = self.record.classes, self.record.threshold
         if len(classes) > 2:
-            wanted |= {"threshold": threshold}
+            wanted |= {
+                "threshold": threshold,
+                "class_thresholds": dict(self.record.class_thresholds),
+            }
         try:
             metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             if any(metrics[name] != value for name, value in wanted.items()):

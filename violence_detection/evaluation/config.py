@@ -9,6 +9,7 @@ from violence_detection.features.config import CheckConfig, ExtractConfig, resol
 from violence_detection.inference.config import PredictConfig
 from violence_detection.metrics import operating_points
 from violence_detection.settings import CommandConfig, option, same_as
+from violence_detection.training.training_settings import DecisionConfig
 
 TRAFFIC = ("videos_per_day", "prevalence", "cameras", "hours_per_day", "review_cost")
 
@@ -87,9 +88,16 @@ class EvaluateConfig(CommandConfig):
         group="Decision",
         canonical=operating_points.canonical,
     )
+    class_threshold: str | None = same_as(
+        DecisionConfig,
+        "class_threshold",
+        "With more than two classes: thresholds of single classes of violence, on their own "
+        "probability; default: those of the run.",
+    )
     set_threshold: bool = option(
         False,
-        "Save the threshold of --operating-point in the run, for predict and all later commands.",
+        "Save the threshold of --operating-point, and those of --class-threshold, in the run, for "
+        "predict and all later commands.",
         group="Decision",
     )
     normal_footage: str | None = option(
@@ -159,9 +167,9 @@ class EvaluateConfig(CommandConfig):
                 "`group_near_duplicates` must come with pictures. Received: pictures=False"
             )
         point = self.operating_point or ""
-        if self.set_threshold and not point:
+        if self.set_threshold and not point and self.class_threshold is None:
             raise ConfigError(
-                "`set_threshold` must come with operating_point, whose threshold it saves. "
+                "`set_threshold` must come with operating_point or class_threshold, which it saves. "
                 "Received: set_threshold=True alone"
             )
         if point and self.split == "validation":

@@ -32,7 +32,8 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.inference.config import parse_confirmation
 from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.calibration_predictions import CalibrationPredictions
-from violence_detection.models.outputs.classes import decide, is_violent, violence_score
+from violence_detection.models.class_thresholds import ClassThresholds
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.models.training_clips import TrainingClips
 from violence_detection.reports import evaluation_figures, evaluation_report, model_card
@@ -82,6 +83,7 @@ class EvaluationStage:
         """
         config = self._config
         self._run = Run.open(self._run_dir)
+        self._thresholds(0.5)  # refuses names that are no classes
         self._cache = open_features(self._run, config.features)
         self._entries = split_entries(self._run, self._cache, config.split)
         if config.group_pattern is not None:
@@ -134,10 +136,12 @@ class EvaluationStage:
         devices.import_tensorflow()
         footage = self._threshold_chooser.score_footage()
         classifier = run.load_classifier()
-        uncalibrated = classifier.uncalibrated(clips.features)
+        answers = classifier.uncalibrated_answers(clips.features)
+        uncalibrated = answers.probability
         probability = classifier.calibrated(uncalibrated)
         chosen = self._threshold_chooser.choose(classifier, footage)
-        predicted = decide(probability, chosen.threshold)
+        thresholds = self._thresholds(chosen.threshold)
+        predicted = thresholds.decide(probability)
 
         # -- metrics and diagnostics
         leaks = leakage.find_leaks(
@@ -155,7 +159,7 @@ class EvaluationStage:
             uncalibrated,
             predicted,
             groups=clips.groups,
-            threshold=chosen.threshold,
+            thresholds=thresholds,
             classes=record.classes,
             **self._resampling,
         )
@@ -188,22 +192,28 @@ class EvaluationStage:
                 **self._resampling,
             ),
             classes=record.classes,
+            class_thresholds=thresholds.own,
             class_mapping=renamed_labels(record.classes, dataset.usable_entries(self._cache)),
             normal_class=record.normal_class,
             features=str(self._cache.dir),
             **self._identity,
             report=str(self._folder / "report.html"),
             novelty=novel_videos(known, clips, predicted),
+            output_auc=prediction_scores.output_auc(answers, clips.labels) or None,
         )
 
         # -- files
-        score = violence_score(probability)
+        score = thresholds.score(probability)
         rows = [*predictions.prediction_rows(entries, score, predicted, record.classes)]
         names, by_class = predictions.class_columns(probability, record.classes)
+        further, by_output = predictions.answer_columns(answers, record.classes)
         files.write_csv(
             self._folder / "predictions.csv",
-            (*predictions.COLUMNS, *names),
-            [row._asdict() | of_classes for row, of_classes in zip(rows, by_class, strict=True)],
+            (*predictions.COLUMNS, *names, *further),
+            [
+                row._asdict() | of_classes | of_outputs
+                for row, of_classes, of_outputs in zip(rows, by_class, by_output, strict=True)
+            ],
         )
         figures = {}
         if self._with_figures:
@@ -212,7 +222,7 @@ class EvaluationStage:
                 result,
                 violent=is_violent(clips.labels),
                 score=score,
-                uncalibrated=violence_score(uncalibrated),
+                uncalibrated=thresholds.score(uncalibrated),
                 history=run.history() if run.results().summary.epochs_run else [],
                 kept_epoch=run.results().summary.kept_epoch,
                 threshold_curves=self._threshold_curves(clips, score),
@@ -239,9 +249,19 @@ class EvaluationStage:
         )
         files.write_json(self._folder / "metrics.json", result.to_json())
         if config.set_threshold:
-            run.write_threshold(chosen.threshold, chosen.reason, chosen.operating_point)
+            run.write_threshold(
+                chosen.threshold, chosen.reason, chosen.operating_point, thresholds.own
+            )
         model_card.write_model_card(run)
         return result
+
+    def _thresholds(self, threshold: float) -> ClassThresholds:
+        """The threshold of violence with those of single classes, the run's own if none are
+        given."""
+        asked, record = self._config.class_threshold, self._run.record()
+        if asked is None:
+            return ClassThresholds(record.classes, threshold, record.class_thresholds)
+        return ClassThresholds.from_text(asked, record.classes, threshold)
 
     def _training_cache(self) -> FeatureCache:
         """The features that hold the run's own videos: the evaluated ones, if they are of the

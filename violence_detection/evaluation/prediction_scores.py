@@ -13,6 +13,8 @@ from violence_detection.metrics import (
     several_classes,
     threshold_selection,
 )
+from violence_detection.models.output_set import Answers
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.outputs.classes import is_violent, violence_score
 
 
@@ -23,7 +25,7 @@ def score_predictions(
     predicted: np.ndarray,
     *,
     groups: np.ndarray,
-    threshold: float,
+    thresholds: ClassThresholds,
     classes: Sequence[str],
     resamples: int,
     seed: int,
@@ -36,12 +38,13 @@ def score_predictions(
         uncalibrated: float (N, K), the same without the run's temperature.
         predicted: int (N,), the classes that are predicted at the threshold.
         groups: (N,), recordings; intervals are over these.
-        threshold: Probability of violence from which on a video counts as violent.
+        thresholds: Scores from which on a video counts as violent.
         classes: The K names, the normal class first.
         resamples: Draws of the bootstrap.
         seed: Seed of the draws.
     """
-    violent, score = is_violent(labels), violence_score(probability)
+    violent, score = is_violent(labels), thresholds.score(probability)
+    threshold = thresholds.threshold
     correct = predicted == labels
     by_class = classification.class_metrics(labels, predicted, classes)
     rates = threshold_selection.achieved_rates(
@@ -94,3 +97,22 @@ def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) 
         f"recall_per_class.{name}": not total for name, total in zip(classes, totals, strict=True)
     }
     return [name for name, is_empty in empty.items() if is_empty]
+
+
+def output_auc(answers: Answers, labels: np.ndarray) -> dict[str, float]:
+    """The area under the ROC curve of each output's own score, by its name, and that of
+    `anomaly_score`; empty where `classes` is the only output, or one side has no videos.
+
+    Args:
+        answers: On N videos.
+        labels: int (N,).
+    """
+    scores = dict(answers.anomaly_scores)
+    if answers.class_probability is not None:
+        scores = {"classes": violence_score(answers.class_probability), **scores}
+    if len(answers.anomaly_scores) > 1:
+        scores["anomaly_score"] = answers.anomaly_score
+    violent = is_violent(labels)
+    if violent.all() or not violent.any():
+        return {}
+    return {name: classification.area_under_curve(violent, score) for name, score in scores.items()}

@@ -25,13 +25,17 @@ class CrossValidateConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume"),
-            *("checkpoint_epochs", "recall_bar", "profile", "calibrate_by"),
+            *("checkpoint_epochs", "recall_bar", "profile", "calibrate_by", "class_threshold"),
         ),
         changes={
             "calibration_folds": {
                 "help": "Number of folds within the training part of each fold, for "
                 "--calibrate-by folds."
-            }
+            },
+            "one_class": {
+                "help": "Learn from the normal videos of the other folds alone, by this detector, "
+                "and judge all videos of the fold; the baselines learn from both kinds."
+            },
         },
     )
     name: str = option(
@@ -216,6 +220,8 @@ class CrossDatasetConfig(CommandConfig):
         without=(
             *("extract", "test_fraction", "split_seed", "dataset_path", "features", "hosts"),
             *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "profile"),
+            "class_threshold",
+            "one_class",
         ),
     )
     name: str = option(
@@ -259,7 +265,7 @@ class TuneConfig(CommandConfig):
         without=(
             *("extract", "dataset_path", "hosts", "rank", "run", "resume", "checkpoint_epochs"),
             *("monitor", "ensemble", "use_focal_loss", "operating_point", "recall_bar", "profile"),
-            *("calibrate_by", "calibration_folds"),
+            *("calibrate_by", "calibration_folds", "one_class", "class_threshold"),
         ),
         changes={
             "seeds": {

@@ -22,7 +22,7 @@ from violence_detection.experiments.cross_dataset_result import (
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import classification
-from violence_detection.models.outputs.classes import decide, is_violent, violence_score
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder, StudyIdentity
@@ -265,9 +265,9 @@ def _cell(run: Run, trained_on: Dataset, scored_on: Dataset, *, resamples: int, 
     entries = evaluation_set.split_entries(run, scored_on.cache, split)
     clips = dataset.read_dataset(scored_on.cache, entries, trained_on.classes)
     probability = run.load_classifier().probabilities(clips.features)
-    threshold = run.record().threshold
-    correct = decide(probability, threshold) == clips.labels
-    violent, score = is_violent(clips.labels), violence_score(probability)
+    thresholds = run.record().thresholds
+    threshold, correct = thresholds.threshold, thresholds.decide(probability) == clips.labels
+    violent, score = is_violent(clips.labels), thresholds.score(probability)
     rates = classification.binary_metrics(violent, score, threshold)
     leaks = leakage.find_leaks(
         run, scored_on.cache, entries, split, same_dataset=own, read_videos=False

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +52,7 @@ class ModelDescription:
         classes: Names, the normal one first.
         normal_class: The first of them.
         threshold: A clip is violent if its probability reaches it.
+        class_thresholds: Thresholds of single classes by name, which the file does not apply.
         window_s: Length of a clip in seconds.
         frames: The frames that an end-to-end model takes; None for a classifier.
         frames_from: The source of their size and rate, in words.
@@ -65,6 +67,7 @@ class ModelDescription:
     frames: FrameInput | None
     frames_from: str
     feature_space: FeatureSpace | None
+    class_thresholds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The object of model.json."""
@@ -74,6 +77,7 @@ class ModelDescription:
             "normal_class": self.normal_class,
             "threshold": self.threshold,
             "window_s": self.window_s,
+            **({"class_thresholds": dict(own)} if (own := self.class_thresholds) else {}),
         }
         if self.frames is None:
             return described | {"feature_space": self.feature_space.as_dict()}
@@ -232,6 +236,7 @@ class ExportJob:
             frames=frames,
             frames_from=self.frames_from,
             feature_space=record.feature_space if frames is None else None,
+            class_thresholds=record.class_thresholds,
         )
 
 

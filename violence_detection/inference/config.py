@@ -6,6 +6,7 @@ from typing import Any
 
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import ExtractConfig, resolve_weights
+from violence_detection.models import class_thresholds
 from violence_detection.settings import CommandConfig, option, same_as
 
 _MAX_CONFIRM = 100  # windows
@@ -98,6 +99,14 @@ class PredictorConfig(CommandConfig):
         group="Decision",
         low=0.0,
         high=1.0,
+    )
+    class_threshold: str | None = option(
+        None,
+        "With more than two classes: thresholds of single classes of violence, on their own "
+        "probability; default: those of the run.",
+        group="Decision",
+        canonical=class_thresholds.canonical,
+        metavar="NAME=P,...",
     )
     lower_threshold: float | None = option(
         None,

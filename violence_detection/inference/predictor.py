@@ -16,14 +16,19 @@ from violence_detection.features.run_extractor import extractor_of_run
 from violence_detection.inference import segments, video_sources, window_reader
 from violence_detection.inference.alert_policy import AlertPolicy, AlertSettings
 from violence_detection.inference.config import PredictorConfig, parse_confirmation
-from violence_detection.inference.prediction_records import VideoPrediction, Window
+from violence_detection.inference.prediction_records import (
+    OutputAnswers,
+    VideoPrediction,
+    Window,
+)
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import Source
 from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
 from violence_detection.inference.window_reader import Chunk, VideoEnd, WindowSource
 from violence_detection.models.attention_maps import attention_weights
 from violence_detection.models.near_clip import NearClip
-from violence_detection.models.outputs.classes import violence_score
+from violence_detection.models.output_set import Answers
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.run import Run
 from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import devices, progress
@@ -82,6 +87,11 @@ class Predictor:
         self.threshold: float = record.threshold
         if config.threshold is not None:
             self.threshold = config.threshold
+        self._thresholds = ClassThresholds(self.classes, self.threshold, record.class_thresholds)
+        if config.class_threshold is not None:
+            self._thresholds = ClassThresholds.from_text(
+                config.class_threshold, self.classes, self.threshold
+            )
         self.lower_threshold = segments.default_lower_threshold(self.threshold)
         if config.lower_threshold is not None:
             self.lower_threshold = config.lower_threshold
@@ -252,7 +262,12 @@ class Predictor:
                 continue
             rows_of_source[number] = [
                 pandas_tables.WindowRow(
-                    path, window.start_s, window.end_s, window.probability, window.probabilities
+                    path,
+                    window.start_s,
+                    window.end_s,
+                    window.probability,
+                    window.probabilities,
+                    answers=window.answers.columns() if window.answers else None,
                 )
                 for window in prediction.windows
             ]
@@ -336,9 +351,9 @@ class Predictor:
         for start in range(0, len(encoded), _BATCH_WINDOWS):
             batch = encoded[start : start + _BATCH_WINDOWS]
             features = np.concatenate([window.features for window in batch])
-            rows = self._probabilities(features)
-            rows = rows.reshape(len(batch), -1, rows.shape[-1]).mean(1)
             views = len(features) // len(batch)
+            answers = self._classifier.answers(features, batch_size=_BATCH_WINDOWS)
+            answers = answers.mean_over_views(views)
             attention = self._attention(features).reshape(len(batch), views, -1).mean(1)
             originals = features[::views]
             novelty = self._known.novelty(originals) if self._known else None
@@ -346,7 +361,7 @@ class Predictor:
             if self._known and self._with_nearest:
                 nearest = self._known.nearest(originals)
             for number, (window, row, weights) in enumerate(
-                zip(batch, rows, attention, strict=True)
+                zip(batch, answers.probability, attention, strict=True)
             ):
                 yield (
                     window.video,
@@ -354,12 +369,21 @@ class Predictor:
                         self._window(window, row, weights),
                         novelty=None if novelty is None else float(novelty[number]),
                         nearest=tuple(nearest[number]),
+                        answers=self._answers_of(answers, number),
                     ),
                 )
 
-    def _probabilities(self, clips: np.ndarray) -> np.ndarray:
-        """float64 (N, K) of float16 (N, T, D)."""
-        return self._classifier.probabilities(clips, batch_size=_BATCH_WINDOWS)
+    def _answers_of(self, answers: Answers, number: int) -> OutputAnswers | None:
+        """What further outputs say about a window; None where `classes` is the only output."""
+        by_class, scores = answers.class_probability, answers.anomaly_scores
+        if by_class is None and not scores:
+            return None
+        place = None if by_class is None else int(by_class[number].argmax())
+        return OutputAnswers(
+            None if place is None else self.classes[place],
+            None if place is None else float(by_class[number, place]),
+            {name: float(values[number]) for name, values in scores.items()},
+        )
 
     def _attention(self, clips: np.ndarray) -> np.ndarray:
         """The attention weights (N, T), rows sum to 1, of float16 (N, T, D).
@@ -379,7 +403,7 @@ class Predictor:
             # Rounded here, so that windows that touch share the same time.
             start_s=round(encoded.window.start_s, 3),
             end_s=round(encoded.window.end_s, 3),
-            probability=float(violence_score(row)),
+            probability=float(self._thresholds.score(row)),
             probabilities=by_class,
             attention=tuple(attention.tolist()),
         )
@@ -421,8 +445,10 @@ class Predictor:
     def _label(self, window: Window) -> str:
         if window.probability < self.threshold:
             return self.classes[0]
-        by_class = window.probabilities or {self.classes[1]: 1.0}
-        return max(self.classes[1:], key=lambda name: by_class[name])
+        if window.probabilities is None:
+            return self.classes[1]
+        probability = np.array([[window.probabilities[name] for name in self.classes]])
+        return self.classes[self._thresholds.decide(probability)[0]]
 
 
 def _close(

@@ -4,7 +4,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +16,7 @@ from violence_detection.features.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.frame_formats import FrameFormat
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.system import files
 from violence_detection.system.files import read_json
@@ -49,6 +50,7 @@ class RunRecord:
         frame_format: Most common size and rate of the training videos; None in runs made before it
             was measured, and where the videos were gone.
         threshold: On the score, from which on a clip is violent.
+        class_thresholds: Thresholds of single classes by name; see `ClassThresholds`.
         temperature: Divides the logits; 1 in runs made before it existed.
         temperature_reason: Why it is that.
         operating_point: What the threshold was chosen to reach, as asked for; empty for the
@@ -72,6 +74,13 @@ class RunRecord:
     temperature_reason: str
     operating_point: str
     settings: dict[str, Any]
+
+    @property
+    def one_class(self) -> str:
+        """The detector of a run that was trained on normal videos alone; empty for others."""
+        return self.settings.get("one_class") or ""
+
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, config: dict[str, Any], results: dict[str, Any], folder: Path) -> Self:
@@ -103,7 +112,7 @@ class RunRecord:
         try:
             space = FeatureSpace.from_json(config["feature_space"])
             dataset = DatasetOrigin.from_json(config["dataset"])
-            weights = WeightsOrigin.from_json(config["weights"])
+            weights = WeightsOrigin.from_json(config["weights"]).placed_in(folder)
             source, seed = weights.source, weights.seed
             window_s = float(config["window_s"])
             frame_format = config.get("frame_format")
@@ -143,7 +152,13 @@ class RunRecord:
             temperature_reason=results.get("temperature_reason", ""),
             operating_point=operating_point,
             settings=config.get("settings") or {},
+            class_thresholds=dict(results.get("class_thresholds") or {}),
         )
+
+    @property
+    def thresholds(self) -> ClassThresholds:
+        """The threshold of violence, and those of single classes."""
+        return ClassThresholds(self.classes, self.threshold, self.class_thresholds)
 
 
 @dataclass(frozen=True)
@@ -364,7 +379,11 @@ class Run:
         files.write_json(self.results_path, results.to_json())
 
     def write_threshold(
-        self, threshold: float, reason: str, point: ChosenOperatingPoint | None
+        self,
+        threshold: float,
+        reason: str,
+        point: ChosenOperatingPoint | None,
+        class_thresholds: Mapping[str, float] | None = None,
     ) -> None:
         """Replaces the threshold of a finished run.
 
@@ -372,10 +391,13 @@ class Run:
             threshold: On the score, from which on a clip is violent.
             reason: The reason for it, in words.
             point: The operating point that it was chosen for; None keeps the recorded one.
+            class_thresholds: Thresholds of single classes by name; None keeps the recorded ones.
         """
         chosen = {"threshold": threshold, "threshold_reason": reason}
         if point is not None:
             chosen["operating_point"] = point.as_dict()
+        if class_thresholds is not None:
+            chosen["class_thresholds"] = dict(class_thresholds)
         files.write_json(self.results_path, read_json(self.results_path) | chosen)
 
 

@@ -1,7 +1,7 @@
 """The scores of the model of a run as training measures them, and the choice of its threshold."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
@@ -116,6 +116,7 @@ class RunScores:
         warnings: One line each.
         baseline: Scores of the linear baseline.
         calibration: The predictions that temperature and threshold were chosen on.
+        class_thresholds: Thresholds of single classes by name.
     """
 
     validation: SplitScores
@@ -128,6 +129,7 @@ class RunScores:
     warnings: Sequence[str] = ()
     baseline: BaselineScores | None = None
     calibration: CalibrationBasis | None = None
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -144,6 +146,7 @@ class RunScores:
             warnings=values.get("warnings", ()),
             baseline=BaselineScores.from_json(baseline) if baseline else None,
             calibration=CalibrationBasis.from_json(calibration) if calibration else None,
+            class_thresholds=values.get("class_thresholds") or {},
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -153,6 +156,7 @@ class RunScores:
             "test": self.test and self.test.to_json(),
             "threshold": self.threshold,
             "threshold_reason": self.threshold_reason,
+            **({"class_thresholds": dict(own)} if (own := self.class_thresholds) else {}),
             **({"operating_point": point.as_dict()} if point else {}),
             "temperature": self.temperature,
             "temperature_reason": self.temperature_reason,

@@ -20,6 +20,7 @@ _OPTIONAL = (
     "normal_footage",
     "cost",
     "novelty",
+    "output_auc",
     "class_report",
 )  # keys that metrics.json may lack
 # Keys that metrics.json of older versions lacks, with the value that stands for them.
@@ -46,6 +47,7 @@ _ADDED: Mapping[str, Any] = {
     "threshold_reason": "",
     "class_mapping": {},
     "videos_digest": "",
+    "class_thresholds": {},
 }
 
 
@@ -217,6 +219,8 @@ class EvaluationResult:
         errors_left_out: A line for what `errors_by` lacks, with the reason.
         threshold: An alarm is raised at or above it.
         classes: Names, the normal class first.
+        class_thresholds: Thresholds of single classes by name; without them the score is the
+            probability of violence.
         class_mapping: Labels of the videos that the run knows under another name.
         features: Folder of the features.
         model_digest, videos_digest: SHA-256 of the model, and of the videos with their labels.
@@ -227,6 +231,8 @@ class EvaluationResult:
         class_report: Scores of each class and the confusions between them; None for two classes.
         novelty: The videos that are unlike the training videos; None where the run does not know
             these.
+        output_auc: Area under the ROC curve of the own score of each output; None where `classes`
+            is the only output.
     """
 
     run: str
@@ -275,6 +281,7 @@ class EvaluationResult:
     normal_footage: FootageAlarms | None
     cost: OperatingCost | None
     classes: Sequence[str]
+    class_thresholds: Mapping[str, float]
     class_mapping: Mapping[str, str]
     normal_class: str
     features: str
@@ -283,6 +290,7 @@ class EvaluationResult:
     report: str
     novelty: NovelVideos | None = None
     class_report: ClassReport | None = None
+    output_auc: Mapping[str, float] | None = None
 
     @property
     def counts(self) -> VideoCounts:

@@ -8,6 +8,7 @@ import numpy as np
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import intervals
 from violence_detection.metrics.intervals import standard_error
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.linear_baseline import BaselinePredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run_scores import BaselineScores
@@ -41,6 +42,7 @@ def check_classifier(
     baseline_threshold: float,
     recall_bar: float,
     seed: int = 42,
+    thresholds: ClassThresholds | None = None,
 ) -> SanityChecks:
     """Runs all sanity checks.
 
@@ -53,10 +55,11 @@ def check_classifier(
         baseline_threshold: The same of the baseline, chosen for the same operating point.
         recall_bar: Fraction of a class's validation videos that must be detected.
         seed: Seed of the resamples in the comparison with the baseline.
+        thresholds: `threshold`, with those of single classes; None if no class has one.
     """
     warnings = []
     for split, probability in predicted.items():
-        decided = decide(probability, threshold)
+        decided = thresholds.decide(probability) if thresholds else decide(probability, threshold)
         warnings += constant_prediction(split, clips[split].labels, decided, classes)
         if split == "validation":
             warnings += low_recalls(clips[split].labels, decided, classes, recall_bar)

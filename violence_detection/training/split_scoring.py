@@ -6,6 +6,7 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification, delong, intervals
 from violence_detection.metrics.classification import log_loss
 from violence_detection.metrics.sample_size import widest_interval
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run_scores import SplitScores
 
@@ -19,6 +20,7 @@ def score_split(
     threshold: float,
     seed: int,
     with_loss: bool = True,
+    thresholds: ClassThresholds | None = None,
 ) -> SplitScores:
     """Accuracy, area under the curve and loss on a split.
 
@@ -31,10 +33,12 @@ def score_split(
         threshold: On the probability of violence.
         seed: Seed of the bootstrap.
         with_loss: Whether the loss is measured.
+        thresholds: `threshold`, with those of single classes; None if no class has one.
     """
     labels, groups = clips.labels, clips.groups
     violent, score = is_violent(labels), violence_score(probability)
-    correct = decide(probability, threshold) == labels
+    decided = thresholds.decide(probability) if thresholds else decide(probability, threshold)
+    correct = decided == labels
     scored = classification.scores(correct, violent, score, groups, resamples=_RESAMPLES, seed=seed)
     wilson = intervals.wilson_interval(int(correct.sum()), len(correct))
     return SplitScores(

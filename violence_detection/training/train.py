@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from violence_detection import registry
-from violence_detection.datasets import training_readiness, video_folder
+from violence_detection.datasets import class_names, training_readiness, video_folder
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_counts import count_splits
@@ -22,6 +22,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.output_set import OutputSet
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import RunScores
 from violence_detection.models.training_clips import TrainingClips
@@ -29,7 +30,14 @@ from violence_detection.models.training_results import TrainingResults
 from violence_detection.reports import figures, model_card, threshold_figure
 from violence_detection.system import devices
 from violence_detection.system.coordination import coordinator_of
-from violence_detection.training import batching, calibration_folds, multi_seed, run_setup
+from violence_detection.training import (
+    batching,
+    calibration_folds,
+    multi_seed,
+    one_class,
+    run_setup,
+)
+from violence_detection.training.calibration_folds import CalibrationPlan
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
@@ -134,12 +142,14 @@ class TrainingStage:
                 # -- the epochs, and their results
                 results = self._train(job)
                 if coordinator.is_chief:
-                    figures.draw_history(
-                        self._run.dir / "history.png",
-                        self._run.history(),
-                        kept_epoch=results.summary.kept_epoch,
-                    )
-                    self._draw_threshold(results.scores)
+                    if results.summary.epochs_run:
+                        figures.draw_history(
+                            self._run.dir / "history.png",
+                            self._run.history(),
+                            kept_epoch=results.summary.kept_epoch,
+                        )
+                    if not config.one_class:
+                        self._draw_threshold(results.scores)
                     TrainingClips.of(job.clips["train"]).write(self._run)
                     model_card.write_model_card(self._run)
                 return results
@@ -167,14 +177,22 @@ class TrainingStage:
         config, classes = self._config, 2
         if config.dataset_path is not None:
             folder = video_folder.read_folder(
-                Path(config.dataset_path), group_pattern=config.extract.group_pattern
+                Path(config.dataset_path),
+                group_pattern=config.extract.group_pattern,
+                clip_s=config.extract.clip_s,
             )
             split = training_readiness.planned_split(
                 folder.videos, config.extract.split, self._extraction_stage().kept_split()
             )
             if not self._is_started:
-                training_readiness.check_trainable(folder.videos, split, config.normal_class)
-            classes = len(folder.labels)
+                videos = folder.videos
+                if config.one_class:
+                    normal = class_names.normal_class(folder.labels, config.normal_class)
+                    videos = [video for video in videos if video.label == normal]
+                elif len(folder.labels) == 1:
+                    classes_of(videos, config.normal_class)  # says what to do
+                training_readiness.check_trainable(videos, split, config.normal_class)
+            classes = 2 if config.one_class else len(folder.labels)
         check_parts(config.model, config.batches.augment, classes=classes)
         self._initial_weights = InitialWeights.find(
             config.init_from, self._run, head=config.model.head, resume=config.resume
@@ -201,9 +219,13 @@ class TrainingStage:
         entries = run_setup.read_entries(
             self._run, cache, resume=config.resume, own_split=config.own_split
         )
+        if config.one_class:
+            self._calibration = CalibrationPlan()
+            return one_class.check_videos(entries, config)
         classes = classes_of(entries, config.normal_class)
         if self._initial_weights and not self._is_started:
             self._initial_weights.check(cache, classes)
+        ClassThresholds.from_text(config.decision.class_threshold, classes, 0.5)
         training_readiness.check_splits(entries, classes)
         if batching.reads_views(config.batches.augment):
             dataset.view_count([entry for entry in entries if entry.split == "train"])
@@ -305,6 +327,10 @@ class TrainingStage:
 
     def _train(self, job: TrainingJob) -> TrainingResults:
         config = self._config
+        if config.one_class:
+            return one_class.train_detector(
+                job, self._run, config.one_class, config.training, self._callbacks
+            )
         if config.seeds == 1:
             return job.run(self._run, config.training, self._callbacks)
         results = multi_seed.train_members(

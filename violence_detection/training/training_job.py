@@ -19,6 +19,7 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.models import linear_baseline
 from violence_detection.models.calibration_predictions import CalibrationPredictions
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.classifier import load_model, probabilities
 from violence_detection.models.linear_baseline import BaselinePredictions
 from violence_detection.models.outputs.classes import violence_score
@@ -322,9 +323,16 @@ class TrainingJob:
             asked=decision.operating_point,
             chosen_on=chosen_on.source,
         )
+        thresholds = ClassThresholds.from_text(
+            decision.class_threshold, self.classes, chosen.threshold
+        )
         scores = {
             split: score_split(
-                self.clips[split], probability, threshold=chosen.threshold, seed=seed
+                self.clips[split],
+                probability,
+                threshold=chosen.threshold,
+                seed=seed,
+                thresholds=thresholds,
             )
             for split, probability in predicted.items()
         }
@@ -337,6 +345,7 @@ class TrainingJob:
             baseline_threshold=baseline_threshold,
             recall_bar=decision.recall_bar,
             seed=seed,
+            thresholds=thresholds,
         )
         return RunScores(
             validation=scores["validation"],
@@ -355,6 +364,7 @@ class TrainingJob:
                 folds=len(self.calibration.folds) if out_of_fold else 0,
                 reason=self.calibration.reason,
             ),
+            class_thresholds=thresholds.own,
         )
 
     def on_validation(self, probability: np.ndarray) -> CalibrationPredictions:

@@ -11,6 +11,7 @@ from typing import Any, Self
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.metrics import operating_points
+from violence_detection.models import class_thresholds
 from violence_detection.models.outputs._presets import PRESETS
 from violence_detection.settings import Config, option
 
@@ -285,9 +286,10 @@ class DecisionConfig(Config):
     operating_point: str | None = option(
         None,
         "Goal of the threshold on the videos of --calibrate-by: balanced_accuracy or best_f1 (the "
-        "highest), recall=FRACTION or false_positive_rate=FRACTION. A goal that the videos cannot "
-        "support is refused. Default: balanced_accuracy, or a threshold of 0.5 if there are too "
-        "few videos.",
+        "highest), recall=FRACTION or false_positive_rate=FRACTION; with --one-class "
+        "false_positive_rate=FRACTION or false_alarms_per_hour=NUMBER. A goal that the videos "
+        "cannot support is refused. Default: balanced_accuracy, or a threshold of 0.5 if there are "
+        "too few videos.",
         group="Decision",
         canonical=operating_points.canonical,
     )
@@ -307,6 +309,15 @@ class DecisionConfig(Config):
         low=2,
         high=20,
     )
+    class_threshold: str | None = option(
+        None,
+        "With more than two classes: thresholds of single classes of violence, on their own "
+        "probability. Such a class is predicted from there on and never below; the others go by "
+        "the threshold of violence.",
+        group="Decision",
+        canonical=class_thresholds.canonical,
+        metavar="NAME=P,...",
+    )
     recall_bar: float = option(
         0.5,
         "Warn if the validation recall of a class is lower; 0 never warns.",
@@ -314,14 +325,6 @@ class DecisionConfig(Config):
         low=0.0,
         high=1.0,
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if (self.operating_point or "").startswith(operating_points.FALSE_ALARMS_PER_HOUR):
-            raise ConfigError(
-                "`operating_point` with false alarms per hour must be chosen by evaluate "
-                f"--normal-footage. Received: {self.operating_point}"
-            )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from violence_detection.evaluation.robustness.scores import (
     score_conditions,
     scores_table,
 )
+from violence_detection.models.class_thresholds import ClassThresholds
 
 CLASSES = ("calm", "fight")
 LABELS = ("calm", "fight") * 4
@@ -19,6 +20,7 @@ ENTRIES = [
     for number, label in enumerate(LABELS)
 ]
 RIGHT = np.array([0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6])  # of violence
+THRESHOLDS = ClassThresholds(CLASSES, 0.5)
 
 
 def given(violence, *, without=()) -> dict[str, np.ndarray]:
@@ -36,7 +38,7 @@ def scores(**conditions):
 
 def scored(probabilities, entries):
     conditions = {name: name for name in probabilities}
-    settings = {"classes": CLASSES, "threshold": 0.5, "resamples": 200, "seed": 1}
+    settings = {"classes": CLASSES, "thresholds": THRESHOLDS, "resamples": 200, "seed": 1}
     return score_conditions(probabilities, entries, conditions=conditions, **settings)
 
 
@@ -112,7 +114,7 @@ def test_the_table_has_two_columns_for_an_interval():
 
 def test_every_prediction_has_a_row():
     probabilities = {CLEAN: given(RIGHT), "blur": given(1 - RIGHT, without=(3,))}
-    rows = list(condition_rows(probabilities, ENTRIES, classes=CLASSES, threshold=0.5))
+    rows = list(condition_rows(probabilities, ENTRIES, classes=CLASSES, thresholds=THRESHOLDS))
     assert len(rows) == 15
     right = {(row["condition"], row["correct"]) for row in rows}
     assert right == {(CLEAN, True), ("blur", False)}

@@ -10,7 +10,8 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation import predictions
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.metrics import classification, intervals, paired_tests
-from violence_detection.models.outputs.classes import decide, is_violent, violence_score
+from violence_detection.models.class_thresholds import ClassThresholds
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.reports.robustness_result import ConditionScores, RobustnessScores
 
 NOTE = (
@@ -33,7 +34,7 @@ def score_conditions(
     *,
     conditions: Mapping[str, str],
     classes: Sequence[str],
-    threshold: float,
+    thresholds: ClassThresholds,
     resamples: int,
     seed: int,
 ) -> RobustnessScores:
@@ -46,14 +47,14 @@ def score_conditions(
         entries: The videos.
         conditions: By name of a condition, the text with every severity written out.
         classes: Names, the normal one first.
-        threshold: On 1 - P(normal).
+        thresholds: Scores from which on a video is violent.
         resamples, seed: See `intervals.bootstrap_over_recordings`.
     """
     scorer = _ConditionScorer(
         probabilities[CLEAN],
         entries,
         classes=classes,
-        threshold=threshold,
+        thresholds=thresholds,
         resamples=resamples,
         seed=seed,
     )
@@ -92,12 +93,12 @@ class _ConditionScorer:
         entries: Sequence[ManifestEntry],
         *,
         classes: Sequence[str],
-        threshold: float,
+        thresholds: ClassThresholds,
         resamples: int,
         seed: int,
     ) -> None:
         self._clean, self._entries, self._classes = clean, entries, classes
-        self._threshold = threshold
+        self._thresholds = thresholds
         self._resampling = {"resamples": resamples, "seed": seed}
 
     def row(self, name: str, condition: str, given: VideoProbabilities) -> ConditionScores:
@@ -113,14 +114,15 @@ class _ConditionScorer:
             for by_video in (self._clean, given)
         )
         correct_before, correct = (self._correct(labels, values) for values in (before, after))
-        violent, score = is_violent(labels), violence_score(after)
+        violent, score = is_violent(labels), self._thresholds.score(after)
         scores = classification.scores(correct, violent, score, groups, **self._resampling)
         difference = paired_tests.accuracy_difference(
             correct_before, correct, groups, **self._resampling
         )
         # Only intervals over recordings: a test that exchanges runs has no meaning here.
         areas = [
-            intervals.weighted_auc(violent, values) for values in (violence_score(before), score)
+            intervals.weighted_auc(violent, values)
+            for values in (self._thresholds.score(before), score)
         ]
         once = np.ones((1, len(entries)), int)
         return ConditionScores(
@@ -161,7 +163,7 @@ class _ConditionScorer:
         return labels, [entry.group for entry in entries]
 
     def _correct(self, labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        return decide(probability, self._threshold) == labels
+        return self._thresholds.decide(probability) == labels
 
 
 def scores_table(rows: Sequence[ConditionScores]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -184,7 +186,7 @@ def condition_rows(
     entries: Sequence[ManifestEntry],
     *,
     classes: Sequence[str],
-    threshold: float,
+    thresholds: ClassThresholds,
 ) -> Iterator[dict[str, Any]]:
     """A row for each prediction, sorted by video and then by condition."""
     for entry in entries:
@@ -193,6 +195,6 @@ def condition_rows(
                 continue
             probability = given[entry.path][None]
             (row,) = predictions.prediction_rows(
-                [entry], violence_score(probability), decide(probability, threshold), classes
+                [entry], thresholds.score(probability), thresholds.decide(probability), classes
             )
             yield {**row._asdict(), "condition": name}

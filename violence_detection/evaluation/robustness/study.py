@@ -189,7 +189,7 @@ class RobustnessStage:
             entries,
             conditions=self._conditions,
             classes=record.classes,
-            threshold=record.threshold,
+            thresholds=record.thresholds,
             resamples=self._config.bootstrap,
             seed=self._config.seed,
         )
@@ -222,7 +222,7 @@ class RobustnessStage:
             folder / "robustness_predictions.csv",
             CONDITION_COLUMNS,
             condition_rows(
-                probabilities, entries, classes=record.classes, threshold=record.threshold
+                probabilities, entries, classes=record.classes, thresholds=record.thresholds
             ),
         )
         figures.draw_robustness(folder / "robustness.png", scores)

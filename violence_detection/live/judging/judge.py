@@ -62,7 +62,8 @@ def main(start: JudgeStart, channel: WorkerChannel) -> None:
             time.monotonic() - began_s,
         )
     )
-    Judge(queue, scorer, channel.send, classes=scorer.classes).run()
+    thresholds = scorer.thresholds
+    Judge(queue, scorer, channel.send, classes=scorer.classes, score=thresholds.score).run()
 
 
 class WindowScorer:
@@ -73,6 +74,7 @@ class WindowScorer:
         window_s: Seconds of a window.
         classes: Names, the normal class first.
         threshold: The run's own.
+        thresholds: The same with those of single classes.
         side: S, in pixels.
         images_per_window: T times K.
     """
@@ -95,6 +97,7 @@ class WindowScorer:
         self._frames = space.frames
         self.engine = f"{space.engine} {space.precision}"
         self.window_s, self.threshold = record.window_s, record.threshold
+        self.thresholds = record.thresholds
         self.classes = tuple(record.classes)
         self.side, self.images_per_window = space.frame_size, self._extractor.images_per_clip
 
@@ -159,6 +162,7 @@ class Judge:
         send: Callable[[JudgeMessage], Any],
         *,
         classes: tuple[str, ...] = (),
+        score: Callable[[np.ndarray], np.ndarray] = violence_score,
         fill_s: float = _FILL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -168,10 +172,11 @@ class Judge:
             scorer: Encodes their images and classifies them.
             send: Takes messages for the supervisor.
             classes: Names; with more than two, messages have the probability of each.
+            score: The score that alarms go by, of the probabilities of a window, (K,).
             fill_s: Seconds that a window waits for others to fill a batch.
             clock: Monotonic seconds.
         """
-        self._queue, self._scorer, self._send = queue, scorer, send
+        self._queue, self._scorer, self._send, self._score = queue, scorer, send, score
         self._classes, self._fill_s, self._clock = classes, fill_s, clock
         self._judged = self._unjudged = self._images = 0
         self._busy_s, self._told_s = 0.0, -_LOAD_EVERY_S
@@ -204,7 +209,7 @@ class Judge:
             if len(self._classes) > 2:
                 by_class = dict(zip(self._classes, map(float, row), strict=True))
             self._judged += 1
-            probability = float(violence_score(row))
+            probability = float(self._score(row))
             self._send(waiting.judged(now_s, probability, probabilities=by_class))
 
     def _pass_on(self, window: JudgedWindow) -> None:
