@@ -5,6 +5,7 @@ import click
 from violence_detection import __version__
 from violence_detection.commands import watch_scores  # noqa: F401  adds commands to `watch`
 from violence_detection.commands._exit import Group
+from violence_detection.commands.ablate import ablate
 from violence_detection.commands.advise import advise
 from violence_detection.commands.cache import cache
 from violence_detection.commands.check import check
@@ -44,7 +45,7 @@ def main() -> None:
 
 main.section("Prepare the data", check, extract_features, convert_weights, cache, label)
 main.section("Train", advise, train, ensemble, tune, federate)
-main.section("Evaluate", evaluate, cross_validate, cross_dataset, compare, robustness, runs)
+main.section("Evaluate", evaluate, cross_validate, cross_dataset, ablate, compare, robustness, runs)
 main.section("Use", predict, export)
 main.section("Watch cameras", watch, users)
 main.section("Try it", demo, doctor)

@@ -282,6 +282,12 @@ def test_a_truncated_file_is_refused(mobilenet_file, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_weights_file_of_any_name_is_read(mobilenet_file, tmp_path):
+    renamed = tmp_path / "mobilenet.h5"
+    renamed.write_bytes(mobilenet_file.read_bytes())
+    assert drawn("mobilenet", weights=str(renamed))[1] == built("mobilenet")[1]
+
+
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     reasons = {tmp_path: "a folder", tmp_path / "none.weights.h5": "it does not exist"}
     for path, reason in reasons.items():

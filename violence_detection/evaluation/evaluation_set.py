@@ -7,7 +7,7 @@ from violence_detection.datasets.labels import with_class_names
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.evaluation import leakage
-from violence_detection.features import dataset
+from violence_detection.features import dataset, joined_features
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
@@ -19,7 +19,8 @@ def open_features(run: Run, folder: str | None = None) -> FeatureCache:
 
     Args:
         run: To evaluate.
-        folder: Folder of the features; None for those that the run was trained on.
+        folder: Folder of the features; of an ensemble, that of one of its feature spaces, beside
+            which the others are. None for those that the run was trained on.
 
     Raises:
         CacheError: If they do not exist, or are of another feature space.
@@ -30,6 +31,8 @@ def open_features(run: Run, folder: str | None = None) -> FeatureCache:
             "The features that the run was trained on must exist; --features names their new "
             f"folder. Received: {record.features} (no such folder)"
         )
+    if record.feature_space.parts:
+        return joined_features.open_joined(record.feature_space, folder or record.features)
     cache = FeatureCache.open(folder or record.features)
     space = cache.space()
     if space.fingerprint != record.fingerprint:

@@ -11,7 +11,8 @@ from violence_detection import registry
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.features.config import ExtractConfig
-from violence_detection.settings import CommandConfig, Config, nested, option
+from violence_detection.metrics import operating_points
+from violence_detection.settings import CommandConfig, Config, nested, option, same_as
 from violence_detection.system import cluster_spec
 from violence_detection.training.training_settings import (
     BatchConfig,
@@ -25,6 +26,8 @@ from violence_detection.training.training_settings import (
 log = logging.getLogger(__name__)
 
 _MAX_PROFILED_STEPS = 1000
+# Anomaly outputs that learn from normal videos alone; `models/detectors` has other detectors.
+ONE_CLASS_OUTPUTS = ("svdd", "vae", "future")
 
 
 def check_profile(text: str) -> str:
@@ -83,6 +86,14 @@ class TrainConfig(CommandConfig):
         may_change_on_resume=True,
     )
     normal_class: str | None = option(None, "Name of the normal class.", group="Data")
+    one_class: str | None = option(
+        None,
+        "Learn from normal videos alone and find what is unusual, by this detector; videos of "
+        "other classes are left out.",
+        group="Model",
+        registry="detectors",
+        words=ONE_CLASS_OUTPUTS,
+    )
     split: SplitConfig = nested(SplitConfig)
     extract: ExtractConfig = nested(
         ExtractConfig,
@@ -173,6 +184,7 @@ class TrainConfig(CommandConfig):
         self._check_hosts()
         self._check_members()
         self._check_monitor()
+        self._check_one_class()
         self._resolve_patience()
         self._resolve_class_weights()
 
@@ -193,7 +205,9 @@ class TrainConfig(CommandConfig):
         return TrainingSettings(
             seed=self.seed,
             optimisation=self.optimisation,
-            model=self.model,
+            model=self.model
+            if self.one_class not in ONE_CLASS_OUTPUTS
+            else dataclasses.replace(self.model, outputs=self.one_class),
             batches=self.batches,
             selection=self.selection,
             decision=self.decision,
@@ -279,6 +293,11 @@ class TrainConfig(CommandConfig):
     def _check_members(self) -> None:
         if self.ensemble and self.seeds == 1:
             raise ConfigError("`ensemble` must come with seeds >= 2. Received: seeds=1")
+        if self.ensemble and self.model.outputs != "classes":
+            raise ConfigError(
+                "`ensemble` must come with the output `classes` alone: the members' errors are on "
+                f"scales of their own. Received: outputs={self.model.outputs}"
+            )
         if self.seed + self.seeds > 2**31:
             raise ConfigError(
                 f"`seed` + `seeds` must be <= 2147483648. Received: {self.seed} + {self.seeds}"
@@ -290,6 +309,26 @@ class TrainConfig(CommandConfig):
             raise ConfigError(
                 "`monitor` must not be given with swa_fraction: the mean of the last epochs is "
                 f"kept. Received: monitor={monitor}, swa_fraction={fraction}"
+            )
+
+    def _check_one_class(self) -> None:
+        """Checks that what is given goes with a detector that learns from normal videos alone."""
+        if self.one_class is None:
+            point = self.decision.operating_point or ""
+            if point.startswith(operating_points.FALSE_ALARMS_PER_HOUR):
+                raise ConfigError(
+                    "`operating_point` with false alarms per hour must be chosen by evaluate "
+                    f"--normal-footage. Received: {point}"
+                )
+            return
+        idle = {"outputs", "output_weights", "loss", "calibrate_by", "recall_bar", "init_from"}
+        idle |= {"seeds", "ensemble", "hosts"}
+        if self.one_class not in ONE_CLASS_OUTPUTS:  # fitted in one step
+            idle |= {"head", "epochs", "batch_size", "learning_rate", "monitor", "augment"}
+        for name in sorted(idle & self.given):
+            raise ConfigError(
+                f"`{name}` must not be given with one_class={self.one_class}, which does not use "
+                f"it. Received: {name}={self.as_dict()[name]}"
             )
 
     def _resolve_patience(self) -> None:
@@ -340,4 +379,19 @@ def _drawn_otherwise(recorded: Mapping[str, Any]) -> frozenset[str]:
         for setting in TrainConfig.settings()
         if setting.name in TrainConfig.names_in("split")
         and recorded.get(setting.name, setting.default) != setting.default
+    )
+
+
+@dataclass(frozen=True)
+class EnsembleConfig(CommandConfig):
+    """Settings of `ensemble`."""
+
+    checkpoint_dir: str = same_as(TrainConfig, "checkpoint_dir")
+    run: str | None = same_as(TrainConfig, "run")
+    operating_point: str | None = same_as(
+        DecisionConfig,
+        "operating_point",
+        "Goal of the threshold on the runs' validation videos: balanced_accuracy or best_f1 (the "
+        "highest), recall=FRACTION or false_positive_rate=FRACTION. Default: balanced_accuracy, or "
+        "a threshold of 0.5 if there are too few videos.",
     )

@@ -1,16 +1,21 @@
 """Networks of keras.applications as encoders of frames: the work of all backbones."""
 
+import contextlib
 import os
+import tempfile
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import h5py
 import keras
 import numpy as np
 
 from violence_detection.errors import ConfigError, WeightsError
+
+_ENDING = ".weights.h5"
 
 
 def build_encoder(
@@ -126,9 +131,9 @@ def _load(network: keras.Model, path: Path) -> None:
     drawn = [np.array(kernel) for kernel in kernels]
     try:
         # Files of older versions of Keras give hundreds of lines; the check below covers them.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _named_by_content(path) as named:
             warnings.simplefilter("ignore")
-            network.load_weights(path)
+            network.load_weights(named)
     except Exception as error:  # h5py and Keras raise anything from KeyError to OSError
         raise _does_not_fit(network, path, _brief(error)) from error
     for kernel, before in zip(kernels, drawn, strict=True):
@@ -136,6 +141,27 @@ def _load(network: keras.Model, path: Path) -> None:
             raise _does_not_fit(network, path, f"it has no values for {kernel.path}")
     if not all(np.isfinite(np.array(variable)).all() for variable in network.variables):
         raise WeightsError(f"Weights must be finite. Received: {path} (it holds NaN or infinity)")
+
+
+@contextlib.contextmanager
+def _named_by_content(path: Path) -> Iterator[Path]:
+    """The path of a weights file under a name that Keras reads it by.
+
+    Keras reads `.weights.h5` as its present format and every other `.h5` as the older one, which
+    names its layers in an attribute.
+    """
+    if path.name.endswith(_ENDING) or not h5py.is_hdf5(path):
+        yield path
+        return
+    with h5py.File(path) as file:
+        is_older = "layer_names" in file.attrs or "model_weights" in file
+    if is_older:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, f"renamed{_ENDING}")
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _does_not_fit(network: keras.Model, path: Path, reason: str) -> WeightsError:

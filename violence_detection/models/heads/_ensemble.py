@@ -1,8 +1,9 @@
-"""Several classifiers as one model, which predicts the mean of their probabilities."""
+"""Several classifiers as one model: the mean of their probabilities, or of their logits."""
 
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -31,6 +32,99 @@ class MeanProbability(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="violence_detection")
+class MeanLogit(keras.layers.Layer):
+    """The mean of the members' logits, each divided by its member's temperature, float32.
+
+    Input: a list of M times (B, K). Output: float32 (B, K).
+    """
+
+    def __init__(self, temperatures: Sequence[float], **kwargs) -> None:
+        """
+        Args:
+            temperatures: Those of the M members.
+        """
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self.temperatures = [float(temperature) for temperature in temperatures]
+
+    def call(self, inputs):
+        scaled = [
+            ops.cast(logits, "float32") / temperature
+            for logits, temperature in zip(inputs, self.temperatures, strict=True)
+        ]
+        return sum(scaled[1:], scaled[0]) / len(scaled)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0]
+
+    def get_config(self):
+        return super().get_config() | {"temperatures": self.temperatures}
+
+
+@keras.saving.register_keras_serializable(package="violence_detection")
+class FeatureColumns(keras.layers.Layer):
+    """Some of the features of each frame: (B, T, D) to (B, T, end - start)."""
+
+    def __init__(self, start: int, end: int, **kwargs) -> None:
+        """
+        Args:
+            start, end: The first feature, and that behind the last.
+        """
+        super().__init__(**kwargs)
+        self.start, self.end = start, end
+
+    def call(self, inputs):
+        return inputs[:, :, self.start : self.end]
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.end - self.start)
+
+    def get_config(self):
+        return super().get_config() | {"start": self.start, "end": self.end}
+
+
+def build_of_spaces(members: Sequence[keras.Model], temperatures: Sequence[float]) -> keras.Model:
+    """A model from the features of several spaces, side by side, to the members' mean logits.
+
+    Args:
+        members: From features (B, T, D) of its space to logits (B, K), in the order of the spaces.
+        temperatures: That of each member.
+    """
+    frames = members[0].input_shape[1]
+    ends = np.cumsum([member.input_shape[-1] for member in members]).tolist()
+    features = keras.Input((frames, ends[-1]), dtype="float32", name="features")
+    logits = []
+    for number, (member, end) in enumerate(zip(members, ends, strict=True), start=1):
+        columns = FeatureColumns(end - member.input_shape[-1], end, name=f"columns_{number}")
+        whole = _on_columns(member, columns, (frames, ends[-1]), name=f"member_{number}")
+        logits.append(whole(features))
+    mean = MeanLogit(temperatures, name="mean_logit")(logits)
+    return keras.Model(features, mean, name="ensemble_of_spaces")
+
+
+def _on_columns(
+    member: keras.Model, columns: FeatureColumns, shape: tuple[int, int], *, name: str
+) -> keras.Model:
+    """A member as a model of all features, (T, D), of which it takes its columns.
+
+    Its layers stand directly in the model, where attention weights and export find them.
+    """
+    features = keras.Input(shape, dtype="float32", name=f"{name}_features")
+    own = columns(features)
+
+    def call(layer, *arguments, **keywords):
+        return layer(*(own if value is features else value for value in arguments), **keywords)
+
+    output = keras.models.clone_model(
+        member,
+        input_tensors=features,
+        clone_function=lambda layer: layer,
+        call_function=call,
+        recursive=False,
+    ).output
+    return keras.Model(features, output, name=name)
 
 
 def build(members: Sequence[keras.Model]) -> keras.Model:
