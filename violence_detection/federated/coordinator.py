@@ -216,7 +216,7 @@ class Coordinator:
 
         def moments(update: SiteUpdate, site: SiteStatistics):
             if site.space != space:
-                differing = site.space.differing(vars(space))
+                differing = site.space.differing(space.as_dict())
                 raise BadUpdateError(f"its features are of another space ({differing})")
             site_statistics.check_labels(site, classes)
             if site.videos_digest in known:

@@ -1,7 +1,6 @@
 """The run that a federation leaves: a model, its threshold, and a record without any video."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -156,8 +155,8 @@ def _record(coordinator: Coordinator) -> Mapping[str, Any]:
         "grouping": "federated",
         "features": ELSEWHERE,
         "fingerprint": pool.space.fingerprint,
-        "feature_space": asdict(pool.space),
-        "weights": asdict(pool.weights),
+        "feature_space": pool.space.as_dict(),
+        "weights": pool.weights.to_json(),
         "window_s": float(
             np.median(np.repeat([s.window_s for s in sites], [s.videos["train"] for s in sites]))
         ),

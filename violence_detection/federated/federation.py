@@ -43,7 +43,8 @@ class Pool:
     recording_sums: tuple[float, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        parts = {"space": self.space.as_dict(), "weights": self.weights.to_json()}
+        return asdict(self) | parts
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

@@ -179,7 +179,7 @@ class Site:
         return self._training
 
     def _check_space(self, federation: Federation) -> None:
-        differing = self._cache.space().differing(vars(federation.pool.space))
+        differing = self._cache.space().differing(federation.pool.space.as_dict())
         if differing:
             raise CacheError(
                 "Features must be of the federation's feature space. Received: "

@@ -68,7 +68,8 @@ class SiteStatistics:
         return sum(label.train for label in self.labels.values())
 
     def to_facts(self) -> dict[str, Any]:
-        return asdict(self)
+        parts = {"space": self.space.as_dict(), "weights": self.weights.to_json()}
+        return asdict(self) | parts
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
@@ -86,6 +87,8 @@ class SiteStatistics:
                 for name, row in facts["labels"].items()
             }
             space = FeatureSpace.from_json(facts["space"])
+            if space.parts:
+                raise ValueError("its features are of several backbones")
             for value, most in ((space.frames, _MOST_FRAMES), (space.dim, _MOST_DIM)):
                 if not 1 <= _count(value) <= most:
                     raise ValueError("its feature space is too large")
@@ -141,8 +144,13 @@ def measure_site(
 
     Raises:
         CacheError: If an array is missing or altered.
-        ConfigError: If there are no training videos.
+        ConfigError: If there are no training videos, or the features are of several backbones.
     """
+    if cache.space().parts:
+        raise ConfigError(
+            "A site must have features of one backbone. Received: features of several, in "
+            f"{cache.dir}"
+        )
     labels = sorted({entry.label for entry in entries})
     train = [entry for entry in entries if entry.split == "train"]
     if not train:
