@@ -10,7 +10,6 @@ import argparse
 
 import numpy as np
 
-from violence_detection.evaluation.false_alarms import poisson_interval
 from violence_detection.inference.alert_policy import AlertSettings
 from violence_detection.inference.prediction_records import Window
 from violence_detection.live.replaying.threshold_calibration import (
@@ -18,6 +17,7 @@ from violence_detection.live.replaying.threshold_calibration import (
     false_alarms,
     with_threshold,
 )
+from violence_detection.metrics.rate_per_hour import poisson_interval
 
 SETTINGS = AlertSettings(0.9, 0.675, confirm_windows=2, confirm_of=3, close_gaps_s=3.0)
 WINDOW_S = 2.0

@@ -28,7 +28,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "tests")]
+from running_watch import cpu_s, pss_mb  # first: sets the path
 
 import machine
 from support.capture_worker import RunningCapture
@@ -52,18 +52,6 @@ with open_live(sys.argv[1]) as source:
             break
 print((time.process_time() - before) / (time.monotonic() - start_s), ring.bytes, ring.span_s)
 """
-
-
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def pss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise ValueError(f"no Pss of {pid}")
 
 
 def measure_failures(video: Path, kind: str, repeats: int) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """A capture process reports what its camera does, drops what it must, and comes back."""
 
+import contextlib
 import time
 
+import av
 import numpy as np
 import pytest
 from support.capture_worker import FRAMES, SIZE, WINDOW_S, RunningCapture
@@ -12,6 +14,7 @@ from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import parse_source
 from violence_detection.inference.window_reader import WindowSource
 from violence_detection.live.processes.capture_messages import StreamOpened
+from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
 from violence_detection.video.clip_reader import ClipReader
 
 pytestmark = pytest.mark.slow  # a process takes a second to start
@@ -64,28 +67,35 @@ def test_a_capture_has_the_windows_of_the_file(clip, tmp_path, stream):
         )
 
 
-@pytest.mark.parametrize("kind", ["freeze", "close", "reset", "garbage"])
-def test_a_camera_that_fails_once_comes_back(clip, tmp_path, kind):
-    camera = TestCamera([clip], [Fault(1, kind, client=0)])
-    with (
-        RtspServer({"door": camera}) as server,
-        RunningCapture(server.url("door"), tmp_path) as capture,
-    ):
-        first = capture.wait_for_state("up")
-        failed = capture.wait_for_state("waiting")
-        again = capture.wait_for_state("up", after_s=failed.at_s)
-        window = capture.wait_for(
-            lambda: next(w for w in judged(capture.judge.windows) if w.start_s > failed.at_s)
-        )
-    limit_s = 1.0 if kind in ("freeze", "garbage") else 0.0  # read_timeout_s
-    assert failed.at_s - first.at_s <= 1.0 + limit_s + 0.8
-    assert again.at_s - failed.at_s <= failed.retry_in_s + 1.5
-    assert camera.most_playing == 1
-    # Between the two connections nobody judges, and the judge is told so.
-    gap = next(w for w in capture.judge.windows if w.unjudged == "dropped")
-    assert gap.end_s == pytest.approx(window.start_s, abs=0.1) and gap.start_s < failed.at_s + 1
-    starts_s = [window.start_s for window in judged(capture.judge.windows)]
-    assert starts_s == sorted(starts_s)
+def test_a_camera_that_fails_once_comes_back(clip, tmp_path):
+    """Four cameras fail in four ways at the same time: most of it is waiting."""
+    kinds = ("freeze", "close", "reset", "garbage")
+    cameras = {kind: TestCamera([clip], [Fault(1, kind, client=0)]) for kind in kinds}
+    with RtspServer(cameras) as server, contextlib.ExitStack() as stack:
+        captures = {}
+        for kind in kinds:
+            (tmp_path / kind).mkdir()
+            capture = RunningCapture(server.url(kind), tmp_path / kind)
+            captures[kind] = stack.enter_context(capture)
+        for kind, capture in captures.items():
+            first = capture.wait_for_state("up")
+            failed = capture.wait_for_state("waiting")
+            again = capture.wait_for_state("up", after_s=failed.at_s)
+            window = capture.wait_for(
+                lambda capture=capture, failed=failed: next(
+                    w for w in judged(capture.judge.windows) if w.start_s > failed.at_s
+                )
+            )
+            limit_s = 1.0 if kind in ("freeze", "garbage") else 0.0  # read_timeout_s
+            assert failed.at_s - first.at_s <= 1.0 + limit_s + 0.8, kind
+            assert again.at_s - failed.at_s <= failed.retry_in_s + 1.5, kind
+            assert cameras[kind].most_playing == 1
+            # Between the two connections nobody judges, and the judge is told so.
+            gap = next(w for w in capture.judge.windows if w.unjudged == "dropped")
+            assert gap.end_s == pytest.approx(window.start_s, abs=0.1), kind
+            assert gap.start_s < failed.at_s + 1
+            starts_s = [window.start_s for window in judged(capture.judge.windows)]
+            assert starts_s == sorted(starts_s)
 
 
 def test_a_silent_camera_is_called_silent(clip, tmp_path):
@@ -182,3 +192,42 @@ def test_a_stream_whose_frames_cannot_be_decoded_is_connected_anew(tmp_path):
     ):
         waiting = capture.wait_for_state("waiting")
     assert waiting.reason == "no frame of it could be decoded for 1 s"
+
+
+def test_clips_are_of_the_stream_that_is_named_for_them(clip, tmp_path):
+    """The small stream is judged; the clip has the packets of the large one."""
+    large = encode(tmp_path / "large.mp4", frames=100, size=(320, 240), g=10)
+    cameras = {"small": TestCamera([clip]), "large": TestCamera([large])}
+    with (
+        RtspServer(cameras) as server,
+        RunningCapture(
+            server.url("small"), tmp_path, windows={"clip_target": server.url("large")}
+        ) as capture,
+    ):
+        capture.wait_for(lambda: capture.status.ring_s > 1.5 and capture.judge.windows)
+        assert capture.status.clip_reason == ""
+        from_s = time.monotonic() - 1.0
+        capture.process.send(ClipOrder("e", "clips/door/e.mp4", from_s))
+        capture.process.send(ClipEnd("e", from_s + 1.5))
+        written = capture.wait_for(
+            lambda: next((m for m in capture.messages if isinstance(m, ClipWritten)), None)
+        )
+    assert written.codec == "h264" and 1.4 < written.duration_s < 2.5
+    with av.open(str(tmp_path / "clips" / "door" / "e.mp4")) as container:
+        assert container.streams.video[0].width == 320
+
+
+def test_a_clip_source_that_is_not_there_costs_clips_only(clip, tmp_path):
+    with (
+        RtspServer({"small": TestCamera([clip])}) as server,
+        RunningCapture(
+            server.url("small"), tmp_path, windows={"clip_target": server.url("large")}
+        ) as capture,
+    ):
+        capture.wait_for(lambda: "404" in capture.status.clip_reason)
+        capture.wait_for(lambda: judged(capture.judge.windows))
+        capture.process.send(ClipOrder("e", "clips/door/e.mp4", time.monotonic()))
+        written = capture.wait_for(
+            lambda: next((m for m in capture.messages if isinstance(m, ClipWritten)), None)
+        )
+    assert written.duration_s == 0 and "nothing that a clip can hold" in written.reason

@@ -16,12 +16,14 @@ from violence_detection.live.processes.capture_messages import (
     CaptureStatus,
     StateChange,
 )
+from violence_detection.live.processes.clip_messages import CLIP_MESSAGES
 from violence_detection.live.processes.process_messages import CameraChunk, CameraWindow
 from violence_detection.live.processes.worker_process import (
     WorkerChannel,
     WorkerKind,
     WorkerProcess,
 )
+from violence_detection.live.watching.camera_set import CAPTURE_VARIABLES
 
 SIZE, FRAMES, WINDOW_S = 32, 4, 1.0
 
@@ -38,6 +40,7 @@ class TestStart:
     frames: int = FRAMES
     window_s: float = WINDOW_S
     frame_limit_s: float = 30.0
+    clip_target: str | None = None
 
 
 def main(start: TestStart, channel: WorkerChannel) -> None:
@@ -57,8 +60,14 @@ def main(start: TestStart, channel: WorkerChannel) -> None:
     )
     sender = ChunkSender(start.judge)
     turn = HostTurn(start.judge.parent, start.target)
-    limits = {"turn": turn, "frame_limit_s": start.frame_limit_s}
-    Capture(start.target, start.settings, maker, sender, channel.send, **limits).run(channel)
+    options = {"turn": turn, "frame_limit_s": start.frame_limit_s}
+    if start.clip_target:
+        options |= {
+            "data": start.judge.parent,
+            "camera": "door",
+            "clip_target": start.clip_target,
+        }
+    Capture(start.target, start.settings, maker, sender, channel.send, **options).run(channel)
 
 
 class Judge:
@@ -120,7 +129,11 @@ class RunningCapture:
         defaults = {"stride_s": 0.5, "read_timeout_s": 1.0, "open_timeout_s": 2.0}
         start = TestStart(target, CameraSettings(**defaults | settings), address, **windows or {})
         kind = WorkerKind(
-            "the capture", "support.capture_worker", CAPTURE_MESSAGES, memory_bytes=2**30
+            "the capture",
+            "support.capture_worker",
+            CAPTURE_MESSAGES + CLIP_MESSAGES,
+            memory_bytes=2**30,
+            environment=CAPTURE_VARIABLES,
         )
         self.process = WorkerProcess(kind, start, lambda _, message: self.messages.append(message))
 

@@ -19,12 +19,14 @@ class CameraStatus:
         scores: End time in ms and probability of the windows of the last minute, oldest first.
         last_frame_ms: The time of the last frame, or None before the first.
         lag_s: Seconds behind the camera.
+        clip_reason: Why its `clip_source` gives nothing, or empty.
         kept_s: The last seconds of video that are kept for clips.
         stride_s: Seconds from one window to the next, as it is now.
         unjudged_s: Seconds without a judgement since midnight UTC or the start.
         snoozed_until_ms: Until when nothing is sent of it, or None.
         observed_until_ms: Until when its events are stored and nobody is told, or None.
         event: Id of the open event, or empty.
+        pid: Number of its capture process; None while none runs.
     """
 
     name: str
@@ -38,12 +40,14 @@ class CameraStatus:
     scores: tuple[tuple[int, float], ...] = ()
     last_frame_ms: int | None = None
     lag_s: float = 0.0
+    clip_reason: str = ""
     kept_s: float = 0.0
     stride_s: float = 0.0
     unjudged_s: float = 0.0
     snoozed_until_ms: int | None = None
     observed_until_ms: int | None = None
     event: str = ""
+    pid: int | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class JudgeStatus:
         waiting: Windows that wait for it.
         queue_age_s: Seconds that the oldest of them has waited.
         judged, unjudged: Counts of windows since its process started.
+        images: Images that it has encoded since then.
     """
 
     number: int
@@ -74,6 +79,7 @@ class JudgeStatus:
     queue_age_s: float = 0.0
     judged: int = 0
     unjudged: int = 0
+    images: int = 0
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ class WatchJudge:
             queue_age_s=round(self.queue_age_s, 3),
             judged=load.judged if load else 0,
             unjudged=load.unjudged if load else 0,
+            images=load.images if load else 0,
         )
 
     def _note_end(self) -> None:

@@ -30,6 +30,9 @@ _SAME_HOST_S = 0.5  # between the first attempts of two cameras of a host
 _SECTIONS = 1_000_000  # at most, of one capture process
 _OWN_BYTES = 2**30  # of a capture, beside the frames that it holds
 _NICENESS = 5
+# Frames get memory of their own, which is given back with them. glibc would raise this limit by
+# itself and keep what they leave in its heap: 130 MB for a camera of 640x360 in place of 86.
+CAPTURE_VARIABLES = (("MALLOC_MMAP_THRESHOLD_", str(2**19)),)
 
 
 class Changes(NamedTuple):
@@ -159,6 +162,7 @@ class CameraSet:
             CAPTURE_MESSAGES + CLIP_MESSAGES,
             niceness=_NICENESS,
             memory_bytes=_OWN_BYTES + camera.settings.hold_mb * 2**20,
+            environment=CAPTURE_VARIABLES,
         )
         return KeptWorker(
             kind,
@@ -167,7 +171,7 @@ class CameraSet:
             ),
             self._hear(camera.name),
             clock=self._clock.monotonic,
-            clean=camera.source.scrub,
+            clean=camera.scrub,
             start_at_s=self._clock.monotonic() + delay_s,
             start_worker=self._start_worker,
         )

@@ -169,12 +169,14 @@ class WatchedCamera:
             scores=tuple(self._scores),
             last_frame_ms=last_frame_ms,
             lag_s=status.lag_s if status else 0.0,
+            clip_reason=self.camera.scrub(status.clip_reason) if status else "",
             kept_s=round(status.ring_s, 1) if status else 0.0,
             stride_s=self._stride_s,
             unjudged_s=round(self._unjudged_s, 1),
             snoozed_until_ms=snoozed_until_ms,
             observed_until_ms=self._observed_ms,
             event=event.id if event else "",
+            pid=self.worker.pid,
         )
 
     def _add_unjudged(self, seconds: float) -> None:
