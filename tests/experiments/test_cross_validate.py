@@ -822,3 +822,24 @@ def test_several_classes_are_evaluated(tmp_path, quick_baselines):
     result = validate(features, tmp_path, epochs=1)
     assert result["classes"] == list(classes)
     assert 0 <= result["accuracy"]["mean"] <= 1 and result["auc"]["mean"] is not None
+
+
+def test_a_detector_learns_from_the_normal_videos_of_the_other_folds(features_dir, tmp_path):
+    config = CrossValidateConfig.from_flags(
+        {
+            "features": str(features_dir),
+            "checkpoint_dir": str(tmp_path),
+            "one_class": "mahalanobis",
+            "folds": 2,
+            "validation_fraction": 0.3,
+            "pictures": False,
+        }
+    )
+    result = run_cross_validation(config).to_json()
+    assert result["complete"]
+    with open(result["predictions_csv"]) as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 32
+    assert {row["label"] for row in rows} == {"normal", "unusual"}
+    assert result["pooled"]["linear"]["auc"] > 0.5
+    assert {row["epochs"] for row in result["by_fold"]} == {0}

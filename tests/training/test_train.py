@@ -272,7 +272,7 @@ def test_each_split_must_have_its_videos(tmp_path, counts, must):
 
 def test_one_class_is_not_enough(tmp_path):
     features = draw_features(tmp_path / "space", labels=("violent",))
-    with pytest.raises(CacheError, match="readable videos of two classes. Received: violent"):
+    with pytest.raises(CacheError, match=r"readable videos of two classes .* Received: violent"):
         train_quickly(features, tmp_path)
 
 

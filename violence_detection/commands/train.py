@@ -9,6 +9,7 @@ from violence_detection.commands._options import example, options_of
 from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
 from violence_detection.reports import console
 from violence_detection.training import config
+from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from violence_detection.metrics.operating_points import ChosenOperatingPoint
@@ -46,6 +47,8 @@ def train(settings: config.TrainConfig, flags: CommonFlags) -> None:
 def result_lines(results: "TrainingResults") -> list[str]:
     """The console text of a training. It has no score on test videos: who looks at the test after
     every training chooses by it."""
+    if results.one_class:
+        return _detector_lines(results)
     scores, summary, members = results.scores, results.summary, results.members
     of_best_member = " (best member)" if members and members.kept.ensemble else ""
     return [
@@ -59,6 +62,27 @@ def result_lines(results: "TrainingResults") -> list[str]:
         *console.failure_lines(results.failures),
         f"next        violence-detection evaluate {results.run}"
         + ("" if scores.test else " --split validation"),
+    ]
+
+
+def _detector_lines(results: "TrainingResults") -> list[str]:
+    """The console text of a training on normal videos alone."""
+    scores, summary = results.scores, results.summary
+    how = f"{_epochs_text(summary)}" if summary.epochs_run else "fitted in one step"
+    videos = results.videos
+    return [
+        f"run         {results.run}",
+        f"detector    {results.one_class}, on {counted(videos['train'], 'normal video')}: it finds "
+        "what is unusual, not what is violent",
+        f"epochs      {how}",
+        *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
+        *[f"warning     {line}" for line in scores.warnings],
+        *console.failure_lines(results.failures),
+        "unknown     how much violence it finds: evaluate --features LABELLED measures that on "
+        "labelled videos",
+        f"next        violence-detection evaluate {results.run}"
+        + ("" if scores.test else " --split validation")
+        + " --normal-footage FOLDER counts its false alarms per hour",
     ]
 
 

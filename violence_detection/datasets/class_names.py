@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from violence_detection.errors import ConfigError, DatasetError
 
+# The class of what a detector of normal videos alone finds: unusual, and not necessarily violent.
+UNUSUAL = "unusual"
+
 _NORMAL_WORDS = frozenset(
     "calm harmless negative neutral none nothing peaceful safe background noevent".split()
 )

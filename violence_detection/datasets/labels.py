@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 
 from violence_detection.datasets.class_names import (
+    UNUSUAL,
     check_spellings,
     normal_class,
     plain_name,
@@ -17,7 +18,8 @@ def label_mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, st
 
     A label is the class of the same name, case and punctuation aside. If some labels have none,
     and both run and dataset have two classes, the normal class is mapped to the normal class and
-    the violent class to the violent class.
+    the violent class to the violent class. Of a run that was trained on normal videos alone the
+    second class is `unusual`, to which all labels but the normal one are mapped.
 
     Args:
         classes: Classes of the run, the normal class first.
@@ -27,6 +29,8 @@ def label_mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, st
         CacheError: If a label has no class.
     """
     labels = sorted(set(labels))
+    if list(classes[1:]) == [UNUSUAL] and not set(labels) <= set(classes):
+        return _map_to_unusual(classes[0], labels)
     names = {plain_name(name): name for name in classes}
     mapping = {
         label: label if label in classes else names.get(plain_name(label)) for label in labels
@@ -48,6 +52,16 @@ def _map_two_classes(classes: Sequence[str], labels: Sequence[str]) -> dict[str,
     except ConfigError:
         return dict.fromkeys(labels)
     return {label: classes[0] if label == normal else classes[1] for label in labels}
+
+
+def _map_to_unusual(normal: str, labels: Sequence[str]) -> dict[str, str]:
+    own = normal
+    if normal not in labels:
+        try:
+            own = normal_class(labels)
+        except ConfigError as error:
+            raise CacheError(str(error)) from error
+    return {label: normal if label == own else UNUSUAL for label in labels}
 
 
 def with_class_names(
@@ -79,8 +93,22 @@ def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[s
     labels = sorted({entry.label for entry in entries})
     if len(labels) < 2:
         raise CacheError(
-            f"There must be readable videos of two classes. Received: {', '.join(labels) or 'none'}"
+            "There must be readable videos of two classes (train --one-class learns from normal "
+            f"videos alone). Received: {', '.join(labels) or 'none'}"
         )
     check_spellings(labels)
     normal = normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]
+
+
+def normal_entries(
+    entries: Sequence[ManifestEntry], asked: str | None = None
+) -> tuple[list[ManifestEntry], list[str]]:
+    """The videos of the normal class, and the classes of a detector that learns from these alone:
+    the normal one, and `unusual`.
+
+    Raises:
+        ConfigError: If `asked` is not among the labels, or the normal class is not recognised.
+    """
+    normal = normal_class({entry.label for entry in entries}, asked)
+    return [entry for entry in entries if entry.label == normal], [normal, UNUSUAL]

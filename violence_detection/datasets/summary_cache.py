@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets import manifest, video_folder, video_summary
+from violence_detection.datasets import clip_cutting, manifest, video_folder, video_summary
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.datasets.videos import Video
@@ -105,7 +105,11 @@ def unchanged_videos(
         return none, f"the videos cannot be read ({str(error).rstrip('.')})"
     unchanged = [
         video if video and _size(video_dir / video.path) == entry.size else None
-        for video, entry in zip((by_key.get(entry.path) for entry in entries), entries, strict=True)
+        for video, entry in zip(
+            (clip_cutting.video_of_key(entry.path, by_key) for entry in entries),
+            entries,
+            strict=True,
+        )
     ]
     gone = unchanged.count(None)
     if not gone:

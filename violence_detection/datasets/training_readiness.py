@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from violence_detection.datasets import splits
+from violence_detection.datasets.class_names import UNUSUAL
 from violence_detection.datasets.config import SplitConfig
-from violence_detection.datasets.labels import classes_of
+from violence_detection.datasets.labels import classes_of, normal_entries
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_words import SPLITS
 from violence_detection.datasets.videos import Video
@@ -29,7 +30,10 @@ def check_splits(entries: Sequence[ManifestEntry], classes: Sequence[str]) -> No
                 f"There must be readable videos for {split}. Received: {numbers}. More recordings, "
                 "or a split column in videos.csv, help."
             )
-    missing = set(classes) - {entry.label for entry in entries if entry.split == "train"}
+    labels = {entry.label for entry in entries}
+    # A detector of the unusual learns from normal videos alone: no video has its other class.
+    wanted = {name for name in classes if name != UNUSUAL or name in labels}
+    missing = wanted - {entry.label for entry in entries if entry.split == "train"}
     if missing:
         raise CacheError(
             "The training videos must have every class. Received: none of "
@@ -49,12 +53,15 @@ def check_trainable(
 
     Raises:
         ConfigError: If the normal class is not recognised.
-        CacheError: If there are no two classes, or a split or a class in it is missing.
+        CacheError: If a split or a class in it is missing.
     """
     entries = [
         ManifestEntry(video.key, video.label, video.group, split[video.key]) for video in videos
     ]
-    check_splits(entries, classes_of(entries, normal_class))
+    if len({entry.label for entry in entries}) == 1:  # for train --one-class
+        check_splits(*normal_entries(entries, normal_class))
+    else:
+        check_splits(entries, classes_of(entries, normal_class))
 
 
 def planned_split(

@@ -76,6 +76,8 @@ def compare_with_baselines(
         read_videos: Whether videos may be decoded.
         resamples, seed: See `intervals.bootstrap_over_recordings`.
     """
+    if run.record().one_class:
+        return _no_baselines("the run was trained on normal videos alone, and they need both kinds")
     try:
         train_cache, train_clips, notes = _training_videos(run, cache, classes)
     except ViolenceDetectionError as error:

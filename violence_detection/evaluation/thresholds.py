@@ -13,6 +13,7 @@ from violence_detection.evaluation.normal_footage import NormalFootage, list_vid
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import threshold_selection
+from violence_detection.metrics.normal_threshold import check_normal_support, choose_on_normal
 from violence_detection.metrics.operating_points import (
     FALSE_ALARMS_PER_HOUR,
     ChosenOperatingPoint,
@@ -22,6 +23,7 @@ from violence_detection.models.calibration_predictions import CalibrationPredict
 from violence_detection.models.classifier import Classifier
 from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
+from violence_detection.training.one_class import hours_of
 from violence_detection.units import counted
 
 
@@ -88,7 +90,7 @@ class ThresholdChooser:
         self._footage_dir = None if normal_footage is None else Path(normal_footage)
         self._weights, self._seed, self._alarm_rule = weights, seed, alarm_rule
         self._resampling = {"resamples": resamples, "seed": seed}
-        self._classes = run.record().classes
+        self._classes, self._is_one_class = run.record().classes, bool(run.record().one_class)
         self._out_of_fold = CalibrationPredictions.of_run(run)
         if self._out_of_fold is not None and self._out_of_fold.folds is None:
             self._out_of_fold = None  # those of validation are predicted again
@@ -96,7 +98,13 @@ class ThresholdChooser:
         self._entries = validation_entries(run, cache) if needs_videos else []
         if self._footage_dir is not None:
             list_videos(self._footage_dir)
-        if self._point and self._point.kind != FALSE_ALARMS_PER_HOUR:
+        if self._point and self._is_one_class:
+            # With footage, false alarms an hour are counted there.
+            if self._footage_dir is None or self._point.kind != FALSE_ALARMS_PER_HOUR:
+                check_normal_support(
+                    operating_point, len(self._entries), hours=hours_of(self._entries)
+                )
+        elif self._point and self._point.kind != FALSE_ALARMS_PER_HOUR:
             violent = [entry.label != self._classes[0] for entry in self._entries]
             groups = [entry.group for entry in self._entries]
             if self._out_of_fold is not None:
@@ -136,6 +144,16 @@ class ThresholdChooser:
             return ChosenThreshold(
                 scores.threshold, scores.threshold_reason, scores.operating_point
             )
+        if self._is_one_class and (footage is None or self._point.kind != FALSE_ALARMS_PER_HOUR):
+            clips = dataset.read_dataset(self._cache, self._entries, self._classes)
+            point = choose_on_normal(
+                str(self._point),
+                classifier.scores(clips.features),
+                clips.groups,
+                hours=hours_of(clips.entries),
+                **self._resampling,
+            )
+            return ChosenThreshold(point.threshold, point.reason, point)
         if self._out_of_fold is not None:
             score = self._out_of_fold.scores(classifier.temperature)
             columns = self._out_of_fold.violent, score, self._out_of_fold.groups
@@ -158,6 +176,11 @@ class ThresholdChooser:
         rates, intervals = threshold_selection.achieved_rates(
             *columns, threshold, **self._resampling
         )
+        if not columns[0].any():  # of normal videos alone, no other rate is known
+            rates, intervals = (
+                {name: values[name] for name in ("false_positive_rate",)}
+                for values in (rates, intervals)
+            )
         alarms = scored.alarms_at(threshold, **self._resampling)
         return ChosenOperatingPoint(
             asked=str(self._point),

@@ -11,13 +11,14 @@ import numpy as np
 
 from violence_detection.datasets import folds
 from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME
-from violence_detection.datasets.labels import classes_of
+from violence_detection.datasets.labels import classes_of, normal_entries, with_class_names
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.errors import ConfigError, EvidenceError
+from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.experiments.config import settings_of_run
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, threshold_selection
+from violence_detection.metrics.normal_threshold import check_normal_support
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.classifier import load_model, probabilities
 from violence_detection.models.outputs.classes import is_violent
@@ -25,9 +26,9 @@ from violence_detection.models.run import Run
 from violence_detection.models.training_results import EffectiveSettings
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import batching, multi_seed
+from violence_detection.training import batching, multi_seed, one_class
 from violence_detection.training.calibration_folds import CalibrationPlan, plan_calibration
-from violence_detection.training.config import TrainConfig
+from violence_detection.training.config import ONE_CLASS_OUTPUTS, TrainConfig
 from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.training_job import TrainingJob
@@ -163,7 +164,16 @@ class FoldRunner:
         self._study_dir = setup.study_dir
         self._cache = FeatureCache.open(setup.train.features)
         entries = list(setup.entries)
-        self.classes = classes_of(entries, setup.train.normal_class)
+        if setup.train.one_class:
+            normal, self.classes = normal_entries(entries, setup.train.normal_class)
+            if len(normal) == len(entries):
+                raise CacheError(
+                    "A cross-validation must have videos of other classes, too, which the "
+                    f"detector is judged on. Received: {', '.join(self.classes[:1])} alone"
+                )
+            entries = with_class_names(entries, self.classes)
+        else:
+            self.classes = classes_of(entries, setup.train.normal_class)
         self._initial = self._initial_weights(entries)
         self.folds = draw_test_folds(entries, setup.plan)
         self.clips = dataset.read_dataset(self._cache, entries, self.classes)
@@ -219,6 +229,14 @@ class FoldRunner:
             rows = fold.rows("validation")
             violent = is_violent(self.clips.labels[rows])
             try:
+                if self._train.one_class:
+                    normal = self.clips.take(rows[~violent]).entries
+                    check_normal_support(
+                        self._train.decision.operating_point,
+                        len(normal),
+                        hours=one_class.hours_of(normal),
+                    )
+                    continue
                 check_monitor(self._train.selection.monitor, violent)
                 if self._plan_calibration(fold).folds:
                     continue
@@ -235,6 +253,8 @@ class FoldRunner:
             ViolenceDetectionError: If it cannot be built.
         """
         first = self.folds[0]
+        if self._train.one_class and self._train.one_class not in ONE_CLASS_OUTPUTS:
+            return
         run = Run(self._study_dir / _TRAINING / first.name)
         self.training_job(first).build_trainer(run, self._settings_of(first, run).training)
 
@@ -259,6 +279,8 @@ class FoldRunner:
         shutil.rmtree(run.dir, ignore_errors=True)
         files.ensure_writable(run.dir)
         try:
+            if config.one_class:
+                return self._train_detector(run, config, job)
             if config.seeds > 1:
                 results = multi_seed.train_members(
                     job, run, config.training, seeds=config.seeds, ensemble=config.ensemble
@@ -292,6 +314,25 @@ class FoldRunner:
             videos_per_s=summary.videos_per_s,
         )
 
+    def _train_detector(self, run: Run, config: TrainConfig, job: TrainingJob) -> TrainedFold:
+        """The fold of a detector that learns from normal videos alone."""
+        trained = one_class.train_model(job, run, config.one_class, config.training)
+        point = one_class.choose_threshold(
+            trained.classifier,
+            job.clips["validation"],
+            operating_point=config.decision.operating_point,
+            seed=config.seed,
+        )
+        return TrainedFold(
+            epochs=trained.summary.epochs_run,
+            kept_epoch=trained.summary.kept_epoch,
+            temperature=1.0,
+            threshold=point.threshold,
+            effective=trained.effective,
+            probability=trained.classifier.probabilities(job.clips["test"].features),
+            videos_per_s=trained.summary.videos_per_s,
+        )
+
     def _settings_of(self, fold: Fold, run: Run) -> TrainConfig:
         return settings_of_run(self._train, run.dir, seed=self._plan.seed_of(fold.repeat))
 
@@ -301,9 +342,11 @@ class FoldRunner:
         Without validation videos, the training videos stand in for them; nothing is chosen on
         them.
         """
-        clips = {
-            split: self.clips.take(fold.rows(split)) for split in ("train", "validation", "test")
-        }
+        rows = {split: fold.rows(split) for split in ("train", "validation", "test")}
+        if self._train.one_class:  # learn from normal videos, and judge all
+            for split in ("train", "validation"):
+                rows[split] = rows[split][~is_violent(self.clips.labels[rows[split]])]
+        clips = {split: self.clips.take(numbers) for split, numbers in rows.items()}
         if not len(clips["validation"]):
             clips["validation"] = clips["train"]
         return TrainingJob(

@@ -116,7 +116,9 @@ class ExtractionStage:
     def _read_folder(self) -> None:
         """Reads the videos, with label, recording and given split, and checks the split."""
         config = self._config
-        self._folder = self._part = read_videos(self._video_dir, config.group_pattern)
+        self._folder = self._part = read_videos(
+            self._video_dir, config.group_pattern, clip_s=config.clip_s
+        )
         if self._shard:
             own = [video for video in self._folder.videos if self._shard.contains(video.key)]
             self._part = dataclasses.replace(self._folder, videos=tuple(own))
@@ -297,9 +299,11 @@ class ExtractionStage:
         )
 
 
-def read_videos(video_dir: Path, group_pattern: str | None) -> VideoFolder:
+def read_videos(
+    video_dir: Path, group_pattern: str | None, *, clip_s: float | None = None
+) -> VideoFolder:
     """The videos of a folder; logs its notes, and warns of recordings that are not named."""
-    folder = video_folder.read_folder(video_dir, group_pattern=group_pattern)
+    folder = video_folder.read_folder(video_dir, group_pattern=group_pattern, clip_s=clip_s)
     counts = Counter(video.label for video in folder.videos)
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})

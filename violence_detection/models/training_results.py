@@ -266,6 +266,8 @@ class TrainingResults:
         members: The members of several seeds; None for a single training.
         videos: Number of videos of each split.
         failures: Videos that could not be read.
+        one_class: The detector of a training on normal videos alone; empty for others, and then
+            not in JSON.
     """
 
     run: str
@@ -275,6 +277,7 @@ class TrainingResults:
     members: MembersResult | None
     videos: Mapping[str, int]
     failures: Sequence[Problem]
+    one_class: str = ""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -292,6 +295,7 @@ class TrainingResults:
                 members=MembersResult.from_json(values) if "seeds" in values else None,
                 videos=values["videos"],
                 failures=[Problem(row["path"], row["reason"]) for row in values["failures"]],
+                one_class=values.get("one_class", ""),
             )
         except KeyError as error:
             raise RunError(
@@ -312,6 +316,7 @@ class TrainingResults:
             **(self.members.to_json() if self.members else {}),
             "videos": dict(self.videos),
             "failures": [failure._asdict() for failure in self.failures],
+            **({"one_class": self.one_class} if self.one_class else {}),
         }
 
 

@@ -31,7 +31,7 @@ def write_figures(
         violent: bool (N,), the actual class.
         score: Probability of violence, float (N,).
         uncalibrated: The same without the run's temperature.
-        history: Rows of training_history.csv; see `figures.draw_history`.
+        history: Rows of training_history.csv; see `figures.draw_history`. Not drawn if empty.
         kept_epoch: The epoch whose weights the run has; None if it is not known.
         threshold_curves: See `threshold_figure.draw_threshold_curves`.
     """
@@ -57,5 +57,8 @@ def write_figures(
         name: calibration.reliability_curve(violent, values) for name, values in scores.items()
     }
     figures.draw_reliability(paths["reliability"], curves, result.calibration_error)
-    figures.draw_history(paths["history"], history, kept_epoch=kept_epoch)
+    if history:
+        figures.draw_history(paths["history"], history, kept_epoch=kept_epoch)
+    else:
+        del paths["history"]
     return paths

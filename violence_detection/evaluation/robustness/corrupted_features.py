@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection.datasets import video_folder
+from violence_detection.datasets import clip_cutting, video_folder
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.evaluation.robustness import corrupted_video
@@ -71,7 +71,7 @@ def unchanged_excerpts(
     by_key = {video.key: video for video in video_folder.read_folder(root).videos}
     excerpts, failures = {}, []
     for entry in entries:
-        video = by_key.get(entry.path)
+        video = clip_cutting.video_of_key(entry.path, by_key)
         reason = NO_SUCH_FILE if video is None else _change_reason(root / video.path, entry)
         if reason:
             failures.append(ConditionFailure(entry.path, CLEAN, reason))
