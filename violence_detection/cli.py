@@ -20,6 +20,7 @@ from violence_detection.commands.evaluate import evaluate
 from violence_detection.commands.export import export
 from violence_detection.commands.extract_features import extract_features
 from violence_detection.commands.federate import federate
+from violence_detection.commands.import_annotations import import_annotations
 from violence_detection.commands.label import label
 from violence_detection.commands.predict import predict
 from violence_detection.commands.robustness import robustness
@@ -43,7 +44,10 @@ def main() -> None:
     """
 
 
-main.section("Prepare the data", check, extract_features, convert_weights, cache, label)
+main.section(
+    "Prepare the data",
+    *(check, extract_features, convert_weights, cache, label, import_annotations),
+)
 main.section("Train", advise, train, ensemble, tune, federate)
 main.section("Evaluate", evaluate, cross_validate, cross_dataset, ablate, compare, robustness, runs)
 main.section("Use", predict, export)

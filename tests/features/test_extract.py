@@ -179,6 +179,16 @@ def test_two_datasets_of_one_name_live_in_one_cache(extract, dataset_dir, tmp_pa
     assert counts(extract()) == counts(extract(other)) == (0, 12, 0)
 
 
+def test_long_videos_are_warned_of(extract, tmp_path, caplog):
+    for label in ("fight", "noFight"):
+        for number in range(6):
+            draw_video(tmp_path / "long" / label / f"{number}.mp4", frames=10, fps=0.1, seed=number)
+    extract()
+    assert "The median video" not in caplog.text
+    extract(tmp_path / "long")
+    assert "The median video is 1:40 long, and 4 frames of it are seen, 25 s apart" in caplog.text
+
+
 def test_a_dry_run_recognises_renamed_videos_and_writes_nothing(extract, dataset_dir, tmp_path):
     features_dir = extract().features
     (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "renamed.mp4")

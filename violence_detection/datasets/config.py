@@ -1,9 +1,9 @@
-"""Settings of the split into train, validation and test videos, and of folds."""
+"""Settings of splits, folds and annotations."""
 
 from dataclasses import dataclass
 
 from violence_detection.errors import ConfigError
-from violence_detection.settings import Config, option
+from violence_detection.settings import CommandConfig, Config, option
 
 # What a fold of a cross-validation holds out: recordings at random, the future, whole cameras, or
 # one recording at a time.
@@ -42,3 +42,24 @@ class SplitConfig(Config):
                 "`validation_fraction` + `test_fraction` must be < 1. Received: "
                 f"{self.validation_fraction} + {self.test_fraction}"
             )
+
+
+@dataclass(frozen=True)
+class AnnotationConfig(CommandConfig):
+    """Settings of `import-annotations`."""
+
+    normal_class: str | None = option(
+        None,
+        "Name of the class between events; default: the normal class of the folder or of the "
+        "annotations, else normal.",
+        group="Data",
+    )
+    new_class: bool = option(
+        False, "Allow labels that the folder's videos do not have so far.", group="Data"
+    )
+    split: str | None = option(
+        None,
+        "Split of all annotated videos; UCF-Crime annotates its test videos.",
+        group="Split",
+        choices=("train", "validation", "test"),
+    )

@@ -3,12 +3,15 @@
 import contextlib
 import dataclasses
 import logging
+import statistics
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
+from violence_detection import units
 from violence_detection.datasets import splits, training_readiness, video_folder
 from violence_detection.datasets.dataset_origin import DatasetOrigin
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video, contradictions
@@ -34,6 +37,8 @@ from violence_detection.system import devices, files, processes, provenance
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
+
+_LONG_S = 60.0  # median length of a video from which on its sampled frames miss events
 
 
 def extract_features(
@@ -277,6 +282,7 @@ class ExtractionStage:
         )
         job.write_manifest(assigned, busy)
         self._write_record(complete=True)
+        _warn_of_long_videos(job.entries.values(), self._space.frames)
 
     def _write_record(self, *, complete: bool, stopped: str = "") -> None:
         space, folder = self._space, self._folder
@@ -322,6 +328,19 @@ def read_videos(
     for group in splits.leaked_recordings(given)[:5]:
         log.warning(f"The given split has recording {group} on more than one side.")
     return folder
+
+
+def _warn_of_long_videos(entries: Iterable[ManifestEntry], frames: int) -> None:
+    """A warning where T = `frames` frames of a video are so far apart that events are missed."""
+    lengths_s = [entry.duration_s for entry in entries if entry.usable]
+    median_s = statistics.median(lengths_s) if lengths_s else 0.0
+    if median_s > _LONG_S:
+        log.warning(
+            f"The median video is {units.format_duration(median_s)} long, and {frames} frames of "
+            f"it are seen, {median_s / frames:.0f} s apart: an event of a few seconds is missed. "
+            "--clip-s 4 cuts long videos into clips; import-annotations makes parts of annotated "
+            "events."
+        )
 
 
 def extractor_settings(config: ExtractConfig) -> ExtractorSettings:

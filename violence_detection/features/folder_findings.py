@@ -83,7 +83,7 @@ def sparse_videos(videos: Iterable[Video], inspections: Inspections, frames: int
             reason = (
                 f"its {frames} sampled frames are {step_s:.0f} s apart "
                 f"({units.format_duration(length_s)} long), and what is between them is not seen: "
-                "name its parts in videos.csv (start_s,end_s)"
+                "name its parts in videos.csv (start_s,end_s), or cut it by --clip-s"
             )
             found.append(Problem(video.key, reason))
     return found
