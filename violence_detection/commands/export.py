@@ -11,6 +11,7 @@ from violence_detection.reports import console
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
+    from violence_detection.export.bundle import BundleResult
     from violence_detection.export.export_result import ExportResult
     from violence_detection.export.parity import Cost
 
@@ -35,7 +36,30 @@ def export(settings: config.ExportConfig, shared: CommonFlags, run: str) -> None
 
         return ExportStage(run, settings, force=shared.force)
 
-    run_stage(make, shared, lines=_lines, failed=lambda result: len(result.unreadable))
+    def make_bundle():
+        from violence_detection.export.bundle import BundleStage
+
+        return BundleStage(
+            run, output=settings.output, weights=settings.weights, force=shared.force
+        )
+
+    if settings.bundle:
+        run_stage(make_bundle, shared, lines=_bundle_lines)
+    else:
+        run_stage(make, shared, lines=_lines, failed=lambda result: len(result.unreadable))
+
+
+def _bundle_lines(result: "BundleResult") -> list[str]:
+    checked = (
+        f"{counted(result.videos_checked, 'validation video')}, "
+        f"{result.max_abs_difference:.1e} difference at most"
+    )
+    return [
+        f"folder      {result.path}",
+        f"size        {_size(result.bytes)}, with {', '.join(result.weights) or 'random weights'}",
+        f"checked     {checked if result.videos_checked else 'on no video: they are not here'}",
+        f"next        violence-detection predict {result.path} VIDEO",
+    ]
 
 
 _CAUSES = {

@@ -8,12 +8,21 @@ from violence_detection.features.config import resolve_weights
 from violence_detection.inference.config import PredictConfig
 from violence_detection.settings import CommandConfig, option, same_as
 
+_OF_BUNDLE = {"bundle", "output", "weights", "seed"}
+
 
 @dataclass(frozen=True)
 class ExportConfig(CommandConfig):
     """Settings of `export`."""
 
     format: str = option("saved_model", "Format of the file.", group="Output", registry="formats")
+    bundle: bool = option(
+        False,
+        "Write the run with the backbone's weights, a card and an example as one folder that "
+        "`predict` and `Predictor.load` take on another machine, in place of a file for other "
+        "software.",
+        group="Output",
+    )
     scope: str = option(
         "end-to-end",
         "Content of the file: the whole path from uint8 frames to a probability, or only the "
@@ -100,6 +109,10 @@ class ExportConfig(CommandConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
+        if self.bundle and (others := self.given - _OF_BUNDLE):
+            raise ConfigError(
+                f"`bundle` must come without the options of a file. Received: {min(others)}"
+            )
         if (self.height is None) != (self.width is None):
             raise ConfigError(
                 "`height` and `width` must be given together. Received: "

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 from violence_detection.datasets.dataset_origin import DatasetOrigin
@@ -36,6 +37,14 @@ class WeightsOrigin:
         """
         parts = tuple(map(cls.from_json, values.get("parts", ())))
         return cls(values["source"], values.get("digest", ""), values.get("seed", 0), parts)
+
+    def placed_in(self, folder: Path) -> Self:
+        """The origin with relative paths, as bundles have them, taken from a folder."""
+        parts = tuple(part.placed_in(folder) for part in self.parts)
+        source = self.source
+        if "/" in source and not Path(source).is_absolute():
+            source = str(folder / source)
+        return dataclasses.replace(self, source=source, parts=parts)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object."""

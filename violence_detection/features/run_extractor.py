@@ -43,7 +43,7 @@ def extractor_of_run(
     if record.feature_space.parts:
         return _joined_extractor(
             record.feature_space,
-            _weights_of_parts(record.weights_parts, weights),
+            weights_of_parts(record.weights_parts, weights),
             batch_size=batch_size,
             engine=engine,
         )
@@ -112,7 +112,7 @@ def _keys_of(space: FeatureSpace) -> Iterator[tuple[str, ...]]:
         yield part.backbone, part.weights_digest, part.engine, part.precision
 
 
-def _weights_of_parts(
+def weights_of_parts(
     recorded: Sequence[WeightsOrigin], folder: str | None
 ) -> Sequence[WeightsOrigin]:
     """The weights of each part; files are looked up by their names in `folder`, if it is given.
