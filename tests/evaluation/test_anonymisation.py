@@ -51,7 +51,7 @@ def face(r: int, hair: bool = True) -> np.ndarray:
 @pytest.fixture
 def no_faces(monkeypatch) -> None:
     """Without the detector, which takes a second for a frame of noise."""
-    monkeypatch.setattr(anonymisation, "_faces", lambda _: [])
+    monkeypatch.setattr(anonymisation, "faces_in", lambda _: [])
 
 
 # -- golden
@@ -94,7 +94,7 @@ def test_a_face_is_covered_in_the_frames_before_and_after_its_detection(monkeypa
     frames = [np.full((HEIGHT, WIDTH, 3), shade, np.uint8) for shade in range(5)]
     for frame in frames:
         frame[20, 10] = 255
-    monkeypatch.setattr(anonymisation, "_faces", lambda frame: faces.get(int(frame[0, 0, 0]), []))
+    monkeypatch.setattr(anonymisation, "faces_in", lambda frame: faces.get(int(frame[0, 0, 0]), []))
     covered = [bool(frame[20, 10, 0] < 255) for frame in anonymisation.anonymise(frames)]
     assert covered == [True, True, True, False, False]
 

@@ -357,6 +357,49 @@ cameras:
 """
 
 
+def test_clips_pictures_and_what_is_ignored_are_read(read):
+    text = """
+defaults: {alert: {threshold: 0.5}, clips: {keep: blurred}}
+cameras:
+  - name: door
+    source: "rtsp://192.0.2.1/small"
+    clip_source: "rtsp://u:${PW}@192.0.2.1/large"
+    ignore: [[[0.8, 0], [1, 0], [1, 0.2]]]
+    decoder: software
+sinks:
+  - {name: a, webhook: "https://h/", picture: blurred, end: false}
+  - {name: b, webhook: "https://h/"}
+"""
+    result = read(text, {"PW": "geheim"})
+    assert result.errors == ()
+    (camera,) = result.settings.cameras
+    assert camera.settings.ignore == (((0.8, 0.0), (1.0, 0.0), (1.0, 0.2)),)
+    assert camera.settings.clips.keep == "blurred"
+    assert camera.clip_source.reveal() == "rtsp://u:geheim@192.0.2.1/large"
+    assert camera.scrub("no answer of u:geheim") == "no answer of u:***"
+    assert [(sink.picture, sink.end) for sink in result.settings.sinks] == [
+        ("blurred", False),
+        ("none", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message", "column"),
+    [
+        ("clips: {keep: masked}", "`clips.keep: masked` must have `privacy_masks`", 5),
+        ("clips: {keep: bright}", "`keep` must be one of original, masked, blurred, none", 68),
+        ("decoder: cuda", "`decoder` must be auto or software", 63),
+        ("clip_source: 3", "`clip_source` must be a URL of rtsp", 67),
+        ("ignore: [[[0, 0], [1, 1]]]", "3 to 64 points", 63),
+    ],
+)
+def test_wrong_keys_of_a_camera_have_their_place(read, keys, message, column):
+    result = read(f"cameras:\n  - {{name: door, source: 0, alert: {{threshold: 0.5}}, {keys}}}")
+    (error,) = result.errors
+    assert message in error.message
+    assert (error.line, error.column) == (5, column)
+
+
 def test_masks_are_polygons_in_shares_of_the_frame(read):
     masks = "[[[0, 0], [0.3, 0], [0.3, 1]], [[0.5, .5], [1, 0.5], [1, 1], [0.5, 1.0]]]"
     result = read(MASKED.format(masks=masks))

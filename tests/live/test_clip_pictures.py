@@ -20,8 +20,8 @@ def write(path, drawn):
 
 def test_a_contact_sheet_shows_eight_moments_of_the_clip(tmp_path):
     clip = write(tmp_path / "a.mp4", DrawnStream())
-    pictures = make_pictures(clip, blur=False)
-    assert pictures.preview is None and pictures.blurred_poster is None
+    pictures = make_pictures(clip)
+    assert pictures.preview is None
     sheet = cv2.imread(str(pictures.poster))
     assert sheet.shape == (480, 1280, 3) and pictures.bytes == pictures.poster.stat().st_size
     corners = [
@@ -32,18 +32,10 @@ def test_a_contact_sheet_shows_eight_moments_of_the_clip(tmp_path):
     assert corners == pytest.approx(20 + 2 * np.arange(2, 40, 5), abs=6)
 
 
-@pytest.mark.slow
-def test_what_moves_has_no_detail_on_the_blurred_one(tmp_path):
-    clip = write(tmp_path / "a.mp4", DrawnStream())
-    pictures = make_pictures(clip, blur=True)
-    sheet, blurred = (cv2.imread(str(path)) for path in (pictures.poster, pictures.blurred_poster))
-    assert blurred.shape == sheet.shape and (cv2.absdiff(blurred, sheet) > 30).mean() > 0.002
-
-
 @pytest.mark.parametrize("codec", ["libx265", "mjpeg"])
 def test_what_browsers_do_not_play_has_a_preview_that_they_do(tmp_path, codec):
     clip = write(tmp_path / "a.mp4", DrawnStream(codec=codec, size=(1280, 96), frames=12))
-    pictures = make_pictures(clip, blur=False)
+    pictures = make_pictures(clip)
     with av.open(str(pictures.preview)) as container:
         context = container.streams.video[0].codec_context
         assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
@@ -58,11 +50,11 @@ def test_what_browsers_do_not_play_has_a_preview_that_they_do(tmp_path, codec):
 
 def test_a_clip_of_one_frame_has_a_contact_sheet(tmp_path):
     clip = write(tmp_path / "a.mp4", DrawnStream(frames=2))
-    assert make_pictures(clip, blur=True).poster.exists()
+    assert make_pictures(clip).poster.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"no video" * 200])
 def test_what_cannot_be_decoded_has_no_pictures(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(VideoError, match="must be a readable MP4"):
-        make_pictures(tmp_path / "a.mp4", blur=False)
+        make_pictures(tmp_path / "a.mp4")

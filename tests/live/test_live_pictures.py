@@ -1,6 +1,7 @@
 """Pictures for those who look, and privacy masks in all that leaves a capture."""
 
 import base64
+import contextlib
 import time
 
 import cv2
@@ -10,8 +11,10 @@ from support.capture_worker import SIZE, RunningCapture
 from support.encoding import encode
 from support.rtsp_server import RtspServer, TestCamera
 
+from violence_detection.live.capturing.event_pictures import EventPictures
 from violence_detection.live.capturing.picture_maker import PictureMaker
 from violence_detection.live.processes.capture_messages import CameraPicture
+from violence_detection.live.processes.clip_messages import EventPictureOrder
 from violence_detection.live.processes.process_messages import PictureOrder
 from violence_detection.live.recording.privacy_masks import MaskedFrame, PrivacyMasks
 from violence_detection.live.watching.camera_pictures import CameraPictures
@@ -131,3 +134,48 @@ def test_a_capture_shows_and_judges_no_pixel_under_a_mask(tmp_path):
     )
     assert len(images) and images[:, :, : SIZE // 2 - 1].max() == 0
     assert images[:, :, SIZE // 2 + 2 :].mean() > 50
+
+
+def test_pictures_of_an_event_are_those_that_are_ordered(tmp_path):
+    """The original is there at once; the blurred one needs frames that show what moves."""
+    times = [0.0]
+    pictures = EventPictures(tmp_path, now_s=lambda: times[0])
+    rng = np.random.default_rng(0)
+    texture = rng.integers(0, 256, (64, 64, 3), np.uint8)
+
+    def see(count: int) -> None:
+        for _ in range(count):
+            times[0] += 0.1
+            frame = GreyFrame(960, 540)
+            left = round(1000 * times[0]) % 700
+            frame.image[200:264, left : left + 64] = texture
+            pictures.offer(MaskedFrame(frame, PrivacyMasks([LEFT_HALF])))
+
+    see(3)
+    assert list(tmp_path.iterdir()) == []
+    pictures.order(EventPictureOrder("clips/door/e.start.jpg", "clips/door/e.start.blurred.jpg"))
+    see(1)
+    original = cv2.imread(str(tmp_path / "clips/door/e.start.jpg"))
+    assert original.shape == (360, 640, 3) and original[:, :318].max() < 30
+    see(10)
+    blurred = tmp_path / "clips/door/e.start.blurred.jpg"
+    end_s = time.monotonic() + 20
+    while not blurred.exists() and time.monotonic() < end_s:
+        time.sleep(0.01)
+    image = cv2.imread(str(blurred))
+    assert image.shape == original.shape and image[:, :318].max() < 40
+    assert sorted(path.name for path in (tmp_path / "clips/door").iterdir()) == [
+        "e.start.blurred.jpg",
+        "e.start.jpg",
+    ]
+
+
+def test_a_picture_on_a_full_disk_is_left_out(small_disk, caplog):
+    with open(small_disk / "filler", "wb", buffering=0) as file:
+        with contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+    pictures = EventPictures(small_disk)
+    pictures.order(EventPictureOrder("clips/door/e.start.jpg"))
+    pictures.offer(MaskedFrame(GreyFrame(), PrivacyMasks(())))
+    assert "picture of an event was not written" in caplog.text

@@ -21,8 +21,8 @@ def frames_of(path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def write(path, drawn, packets=None, masks=(LEFT_HALF,)) -> MaskedClipWriter:
-    writer = MaskedClipWriter(path, drawn.header, drawn.time_base, masks)
+def write(path, drawn, packets=None, masks=(LEFT_HALF,), **options) -> MaskedClipWriter:
+    writer = MaskedClipWriter(path, drawn.header, drawn.time_base, masks, **options)
     for packet in drawn.packets if packets is None else packets:
         writer.write(packet)
     return writer
@@ -53,6 +53,43 @@ def test_a_change_of_size_and_damaged_packets_are_survived(tmp_path, drawn):
     writer = write(tmp_path / "a.mp4", drawn, packets + DrawnStream(size=(64, 48)).later(10.0))
     frames = frames_of(writer.finish().path)
     assert len(frames) > 60 and frames[:, :, :62].max() < 20
+
+
+@pytest.mark.parametrize(
+    ("rotation", "black", "shape"),
+    [
+        (0, np.s_[:, :62], (96, 128)),
+        (90, np.s_[:, :46], (128, 96)),
+        (-90, np.s_[:, :46], (128, 96)),
+        (180, np.s_[:, :62], (96, 128)),
+    ],
+)
+def test_masks_are_those_of_the_upright_frame(tmp_path, drawn, rotation, black, shape):
+    """What is judged is upright, and so masks are drawn on upright frames."""
+    clip = write(tmp_path / "a.mp4", drawn, rotation=rotation).finish()
+    frames, plain = frames_of(clip.path), frames_of(
+        write(tmp_path / "b.mp4", drawn, masks=()).finish().path
+    )  # fmt: skip
+    assert frames.shape == (40, *shape, 3)
+    assert frames[(slice(None), *black)].max() < 20
+    right = slice(shape[1] // 2 + 2, None)
+    expected = np.rot90(plain, rotation // 90, axes=(1, 2))
+    difference = np.abs(frames[:, :, right].astype(int) - expected[:, :, right])
+    assert difference.mean() < 2
+
+
+def test_people_who_move_have_no_detail_in_a_blurred_clip(tmp_path):
+    """The square moves; it is in one block of 1/48 of the width with what is around it."""
+    drawn = DrawnStream(size=(480, 96))
+    clip = write(tmp_path / "a.mp4", drawn, masks=(), blurs_people=True).finish()
+    plain = write(tmp_path / "b.mp4", drawn, masks=()).finish()
+    blurred, frames = frames_of(clip.path), frames_of(plain.path)
+    assert blurred.shape == frames.shape and times_in(clip.path) == times_in(plain.path)
+    edge = np.abs(np.diff(frames.astype(int), axis=2)).max(axis=(0, 1, 3))[:60]
+    assert edge.max() > 150  # the border of the square
+    inside = blurred[:, :, 10:20].astype(int).reshape(40, 96, 10, 3)
+    assert np.abs(np.diff(inside, axis=2)).max() < 60  # a block has one colour
+    assert np.abs(blurred[:, :, 200:].astype(int) - frames[:, :, 200:]).mean() < 3
 
 
 @pytest.mark.parametrize("size", [(128, 96), (130, 98), (2, 2)])

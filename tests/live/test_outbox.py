@@ -336,8 +336,34 @@ def test_a_picture_is_sent_only_where_it_is_set(site, picture, name):
     receiver = Receiver()
     site.event(picture="o.jpg", blurred_picture="b.jpg")
     site.event(picture="gone.jpg", blurred_picture="gone.jpg")
-    site.run(site.sender(receiver, picture=picture), 0)
-    assert receiver.pictures == [name and site.path.parent / name, None]
+    site.event(picture="gone.jpg", blurred_picture="b.jpg")  # a camera whose clips are blurred
+    site.run(site.sender(receiver, picture=picture), 10)
+    only_blurred = None if picture == "none" else site.path.parent / "b.jpg"
+    assert receiver.pictures == [name and site.path.parent / name, None, only_blurred]
+
+
+def test_a_new_message_waits_a_moment_for_its_picture(site):
+    receiver = Receiver()
+    sender = site.sender(receiver, picture="blurred")
+    site.event(picture="o.jpg", blurred_picture="b.jpg")
+    site.run(sender, 1.0)
+    assert not receiver.had
+    (site.path.parent / "b.jpg").write_bytes(b"b")
+    site.run(sender, 0.2)
+    site.event(picture="p.jpg", blurred_picture="q.jpg")
+    site.run(sender, 3.5)
+    assert [path and path.name for path in receiver.pictures] == ["b.jpg"]
+    site.run(sender, 1.0)  # four seconds, then it goes without
+    assert [path and path.name for path in receiver.pictures] == ["b.jpg", None]
+    other = Receiver()
+    site.event("plain", picture="o.jpg")
+    site.run(site.sender(other, "plain"), 0)
+    assert len(other.had) == 1  # a sink without pictures waits for none
+
+
+@pytest.mark.parametrize("end", [None, True, False])
+def test_a_sink_is_told_of_ends_as_the_file_says(end):
+    assert OutboxSink("phone", Receiver(), end=end).wants_end == (end is not False)
 
 
 def test_a_sink_is_told_of_what_it_wants(site):

@@ -140,6 +140,24 @@ def test_recent_motion_is_that_of_the_frames_in_the_span():
     assert recent.region_in(99, 200) is None
 
 
+def test_motion_in_an_ignored_polygon_does_not_count():
+    """A clock in the corner moves more than what happens elsewhere."""
+    frames = clip(*[(10 + 20 * number, 60) for number in range(6)])
+    with_clock = [frame.copy() for frame in frames]
+    height, width = frames[0].shape[:2]
+    corner = np.s_[height * 3 // 4 :, width * 3 // 4 :]
+    for number, frame in enumerate(with_clock):
+        frame[corner] = 255 * (number % 2)
+    regions = []
+    polygon = [(0.74, 0.74), (1.0, 0.74), (1.0, 1.0), (0.74, 1.0)]
+    for shown, ignored in ((frames, ()), (with_clock, ()), (with_clock, [polygon])):
+        recent = RecentMotion(ignored)
+        for number, frame in enumerate(shown):
+            recent.add(number, frame)
+        regions.append(recent.region_in(0, 10))
+    assert regions[0] == regions[2] != regions[1]
+
+
 def test_a_crop_is_never_empty():
     frame = np.zeros((10, 20, 3), np.uint8)
     assert Region(15, 5, 10, 10).crop(frame).shape == (5, 5, 3)

@@ -125,6 +125,7 @@ def status(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
 def _count_down(status: "WatchStatus") -> int:
     """The number of things that are not as they should be."""
     down = sum(camera.state != "up" for camera in status.cameras)
+    down += sum(bool(camera.clip_reason) for camera in status.cameras)
     down += sum(sink.state != "up" for sink in status.sinks)
     down += sum(judge.state != "ready" for judge in status.judges)
     return down + len(status.warnings)
@@ -148,9 +149,10 @@ def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
         snooze = ""
         if camera.snoozed_until_ms:
             snooze = f", snoozed until {local_time(camera.snoozed_until_ms, timezone)}"
+        clips = f", no clips: {camera.clip_reason}" if camera.clip_reason else ""
         lines.append(
             f"{camera.name:10s}  {camera.state}{reason}, {score}, {camera.lag_s:.1f} s behind, "
-            f"{camera.unjudged_s:.0f} s unjudged today{snooze}"
+            f"{camera.unjudged_s:.0f} s unjudged today{snooze}{clips}"
         )
     for sink in status.sinks:
         error = f" ({sink.error})" if sink.error else ""

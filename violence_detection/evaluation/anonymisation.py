@@ -38,10 +38,10 @@ def anonymise(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     Args:
         frames: uint8 (H, W, 3) BGR.
     """
-    faces = [list(_faces(frame)) for frame in frames]
+    faces = [list(faces_in(frame)) for frame in frames]
     moving = moving_blocks(frames)
     return [
-        _cover(frame, moving, list(itertools.chain(*faces[max(0, n - 1) : n + 2])))
+        cover(frame, moving, list(itertools.chain(*faces[max(0, n - 1) : n + 2])))
         for n, frame in enumerate(frames)
     ]
 
@@ -67,7 +67,14 @@ def _grid(frame: np.ndarray) -> tuple[int, int]:
     return max(1, min(height, round(columns * height / width))), columns
 
 
-def _cover(frame: np.ndarray, moving: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+def cover(frame: np.ndarray, moving: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+    """A frame with moving blocks shown in one colour each, and boxes in one colour.
+
+    Args:
+        frame: uint8 (H, W, 3) BGR.
+        moving: The blocks, bool (rows, 48), as `moving_blocks` gives them.
+        boxes: Those of `faces_in`.
+    """
     height, width = frame.shape[:2]
     size, nearest = (width, height), cv2.INTER_NEAREST
     blocks = cv2.resize(frame, moving.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -83,10 +90,15 @@ def _cover(frame: np.ndarray, moving: np.ndarray, boxes: Sequence[Box]) -> np.nd
 # -- faces
 
 
-def _faces(frame: np.ndarray) -> Iterator[Box]:
-    """Boxes of frontal and profile faces, with a margin."""
+def faces_in(frame: np.ndarray, *, enlarges: bool = True) -> Iterator[Box]:
+    """Boxes of frontal and profile faces, with a margin.
+
+    Args:
+        frame: uint8 (H, W, 3) BGR.
+        enlarges: Small frames are enlarged first: it finds smaller faces, and takes longer.
+    """
     height, width = frame.shape[:2]
-    scale = max(1.0, _DETECTOR_SIDE / max(height, width))
+    scale = max(1.0, _DETECTOR_SIDE / max(height, width)) if enlarges else 1.0
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     faces = [*_detect("frontalface_default", grey), *_detect("profileface", grey)]

@@ -22,7 +22,7 @@ from violence_detection.inference.frame_buffer import (
 )
 from violence_detection.video.decoder import FALLBACK_FPS, measured_fps
 from violence_detection.video.frame_sampling import sample_indices
-from violence_detection.video.motion_crop import FRAME_STEP, RecentMotion, Region
+from violence_detection.video.motion_crop import FRAME_STEP, Polygon, RecentMotion, Region
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.views import ORIGINAL, View
 
@@ -121,6 +121,7 @@ class SlidingWindows:
         fps: float,
         views: Sequence[View] = (ORIGINAL,),
         hold_bytes: int = HOLD_BYTES,
+        ignored: Sequence[Polygon] = (),
     ) -> None:
         """
         Args:
@@ -129,7 +130,10 @@ class SlidingWindows:
             fps: Frames per second that the video declares; 0.0 if unknown.
             views: In which every image is made.
             hold_bytes: Memory for the frames that windows may still need.
+            ignored: Polygons in which motion does not steer the crop of focused streams; points
+                are shares of width and height.
         """
+        self._ignored = tuple(ignored)
         self.frames, self.longest_s, self.last_s, self.every = 0, 0.0, 0.0, 1
         self._plan, self._fps, self._hold_bytes = plan, fps, hold_bytes
         self._images = NumberedImages(streams, tuple(views))
@@ -155,7 +159,12 @@ class SlidingWindows:
             windows += self.end()
             fps = self._section.rate if self._section else self._fps
             self._section = _Section(
-                self._images, self._plan, fps=fps, start_s=time_s, hold_bytes=self._hold_bytes
+                self._images,
+                self._plan,
+                fps=fps,
+                start_s=time_s,
+                hold_bytes=self._hold_bytes,
+                ignored=self._ignored,
             )
         self.longest_s = max(self.longest_s, gap_s)
         self.frames, self.last_s = self.frames + 1, time_s
@@ -182,6 +191,7 @@ class _Section:
         fps: float,
         start_s: float,
         hold_bytes: int,
+        ignored: Sequence[Polygon],
     ) -> None:
         self._streams, self._plan = images.streams, plan
         self._fps, self._start_s = fps if fps <= _MAX_FPS else 0.0, start_s
@@ -193,7 +203,7 @@ class _Section:
             step_s=plan.step_s,
             hold_bytes=hold_bytes,
         )
-        self._motion = RecentMotion()
+        self._motion = RecentMotion(ignored)
         self._region: tuple[tuple[float, float], Region | None] | None = None  # of the last span
         self._moments: dict[int, MomentFrames] = {}
         self._next_moment = 0  # the first without a frame

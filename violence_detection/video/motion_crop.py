@@ -5,6 +5,7 @@ times larger for the backbone.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -18,6 +19,9 @@ NOISE_GREY_LEVELS = 24.0
 MOTION_FRACTION = 0.8  # fraction of the motion that the region contains
 _MIN_SIDE_COLUMNS, _SIDE_STEP_COLUMNS = 12, 2
 NEARLY_FULLEST_FRACTION = 0.98  # of the motion in the fullest square
+
+
+Polygon = Sequence[tuple[float, float]]
 
 
 class Region(NamedTuple):
@@ -88,10 +92,28 @@ class MotionMap:
         return None if self._sum is None else motion_region(self._sum, self._shape)
 
 
+def cells_in(polygons: Sequence[Polygon], rows: int, columns: int) -> np.ndarray:
+    """Cells of a reduced frame that polygons touch, bool (rows, columns).
+
+    Args:
+        polygons: Their points are shares of width and height.
+    """
+    touched = np.zeros((rows, columns), np.uint8)
+    for polygon in polygons:
+        points = np.floor([[x * columns, y * rows] for x, y in polygon]).astype(np.int32)
+        cv2.fillPoly(touched, [points], 1)
+    return touched.astype(bool)
+
+
 class RecentMotion:
     """The changes of the last seconds of a video."""
 
-    def __init__(self) -> None:
+    def __init__(self, ignored: Sequence[Polygon] = ()) -> None:
+        """
+        Args:
+            ignored: Polygons in which no change counts; points are shares of width and height.
+        """
+        self._ignored = tuple(ignored)
         self._changes: deque[tuple[float, float, np.ndarray]] = deque()
         self._before: tuple[float, np.ndarray] | None = None
         self._shape: tuple[int, ...] = ()
@@ -101,7 +123,10 @@ class RecentMotion:
         reduced = reduce_frame(frame)
         if self._before is not None and self._before[1].shape == reduced.shape:
             start_s, before = self._before
-            self._changes.append((start_s, time_s, frame_change(before, reduced)))
+            change = frame_change(before, reduced)
+            if self._ignored:
+                change[cells_in(self._ignored, *change.shape)] = 0
+            self._changes.append((start_s, time_s, change))
         self._before, self._shape = (time_s, reduced), frame.shape
 
     def region_in(self, start_s: float, end_s: float) -> Region | None:

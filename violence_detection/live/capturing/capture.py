@@ -19,7 +19,9 @@ from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.live.capturing.backoff import Backoff
 from violence_detection.live.capturing.chunk_sender import ChunkSender
 from violence_detection.live.capturing.clip_recorder import ClipRecorder
+from violence_detection.live.capturing.clip_source import ClipSource
 from violence_detection.live.capturing.decoding import Decoding
+from violence_detection.live.capturing.event_pictures import EventPictures
 from violence_detection.live.capturing.host_turn import HostTurn
 from violence_detection.live.capturing.packet_queue import Closed, Connection, Opened, PacketQueue
 from violence_detection.live.capturing.packet_ring import PacketRing
@@ -33,14 +35,19 @@ from violence_detection.live.processes.capture_messages import (
     StateChange,
     StreamOpened,
 )
-from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
+from violence_detection.live.processes.clip_messages import (
+    ClipEnd,
+    ClipOrder,
+    ClipWritten,
+    EventPictureOrder,
+)
 from violence_detection.live.processes.process_messages import (
     JudgeOrder,
     PictureOrder,
     StrideOrder,
 )
 from violence_detection.live.processes.worker_process import CaptureStart, WorkerChannel
-from violence_detection.live.recording.privacy_masks import PrivacyMasks
+from violence_detection.live.recording.privacy_masks import MaskedFrame, PrivacyMasks
 from violence_detection.models.run import Run
 from violence_detection.video.live_source import LiveError, LiveSource, open_live
 from violence_detection.video.stream_set import StreamSet
@@ -63,11 +70,13 @@ def main(start: CaptureStart, channel: WorkerChannel) -> None:
         WindowPlan(space.window_s, settings.stride_s, space.feature_space.frames),
         first_section=start.first_section,
         hold_bytes=settings.hold_mb * 2**20,
+        ignored=settings.ignore,
     )
     target = video_sources.parse_source(start.camera.source.reveal()).target
     sender = ChunkSender(start.judge)
     turn = HostTurn(start.judge.parent, target)
     keeps_clips = settings.clips.keep != "none"
+    clip_target = start.camera.clip_source.reveal() if start.camera.clip_source else None
     Capture(
         target,
         settings,
@@ -77,6 +86,8 @@ def main(start: CaptureStart, channel: WorkerChannel) -> None:
         turn=turn,
         camera=start.camera.name,
         data=start.judge.parent if keeps_clips else None,
+        clip_target=clip_target,
+        pictures=start.judge.parent,
     ).run(channel)
 
 
@@ -123,6 +134,8 @@ class Capture:
         turn: HostTurn,
         camera: str = "",
         data: Path | None = None,
+        clip_target: str | None = None,
+        pictures: Path | None = None,
         backoff: Backoff | None = None,
         frame_limit_s: float = FRAME_LIMIT_S,
     ) -> None:
@@ -136,6 +149,8 @@ class Capture:
             turn: Is waited for before each attempt.
             camera: Its name, a part of the paths of clips.
             data: The folder that clips are in; None keeps none.
+            clip_target: URL of the stream of which clips are kept; None for `target`.
+            pictures: The folder that paths of pictures of events are relative to; None makes none.
             backoff: Delays between attempts.
             frame_limit_s: Seconds of packets without a frame after which it connects anew.
         """
@@ -149,11 +164,23 @@ class Capture:
         self.ring = PacketRing(keep_s=settings.clips.pre_s + RING_S, max_bytes=RING_BYTES)
         self._camera = camera
         self._recorder: ClipRecorder | None = None
+        self._clip_source: ClipSource | None = None
         if data:
-            self._recorder = ClipRecorder(self.ring, data, send, masks=settings.privacy_masks)
+            self._recorder = ClipRecorder(
+                self.ring,
+                data,
+                send,
+                masks=settings.privacy_masks,
+                blurs_people=settings.clips.keep == "blurred",
+                rotation=lambda: 0 if self._clip_source else self._connection.rotation,
+            )
+        if data and clip_target:
+            clip_turn = HostTurn(data, clip_target)
+            self._clip_source = ClipSource(clip_target, settings, self.ring, turn=clip_turn)
         self._pictures = PictureMaker(send)
+        self._event_pictures = EventPictures(pictures) if pictures else None
         masks = PrivacyMasks(settings.privacy_masks)
-        self._decoding = Decoding(maker, sender.put, settings.lag, masks, self._pictures.offer)
+        self._decoding = Decoding(maker, sender.put, settings.lag, masks, self._show)
         self._connections = 0
 
     def run(self, channel: WorkerChannel) -> None:
@@ -164,6 +191,8 @@ class Capture:
                 self._recorder.run,
                 functools.partial(self._recorder.run_finishing, self._camera),
             ]
+        if self._clip_source:
+            works.append(self._clip_source.run)
         for work in works:
             threading.Thread(target=_ending_the_process, args=(work,), daemon=True).start()
         status_s = time.monotonic()
@@ -175,6 +204,8 @@ class Capture:
                 self._pictures.order(order.hold_s)
             elif isinstance(order, JudgeOrder):
                 self._sender.redirect(Path(order.address))
+            elif isinstance(order, EventPictureOrder) and self._event_pictures:
+                self._event_pictures.order(order)
             elif isinstance(order, ClipOrder | ClipEnd) and self._recorder:
                 self._recorder.order(order)
             if time.monotonic() >= status_s + _STATUS_S:
@@ -221,7 +252,8 @@ class Capture:
             try:
                 for packet in source.packets():
                     connection.packet_s = packet.arrived_s
-                    self.ring.add(packet)
+                    if self._clip_source is None:
+                        self.ring.add(packet)
                     self._queue.put_packet(packet)
                     if connection.fault:
                         raise LiveError("timeout", connection.fault)
@@ -232,7 +264,8 @@ class Capture:
         info = source.info
         self._connections += 1
         connection.frame_s = time.monotonic()
-        self.ring.begin(info, source.header())
+        if self._clip_source is None:
+            self.ring.begin(info, source.header())
         self._queue.put(Opened(source, connection))
         opened = (info.codec, info.width, info.height, info.fps)
         self._send(StreamOpened(*opened, time.monotonic()))
@@ -255,6 +288,12 @@ class Capture:
                 if decoding.counts.frames > frames:
                     connection.frame_s, connection.fruitless = time.monotonic(), 0
                     self._state.set_of(connection, "up")
+
+    def _show(self, frame: MaskedFrame) -> None:
+        """Gives a frame to those who make pictures of some."""
+        self._pictures.offer(frame)
+        if self._event_pictures:
+            self._event_pictures.offer(frame)
 
     # -- the main thread
 
@@ -291,6 +330,7 @@ class Capture:
             clock_jumps=counts.clock_jumps,
             size_changes=counts.size_changes,
             connections=self._connections,
+            clip_reason=self._clip_source.reason if self._clip_source else "",
         )
 
 

@@ -67,7 +67,8 @@ class ClipRecorder:
         send: Callable[[ClipWritten], None],
         *,
         masks: Sequence[Polygon] = (),
-        blur: bool = False,
+        blurs_people: bool = False,
+        rotation: Callable[[], int] = lambda: 0,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -76,11 +77,13 @@ class ClipRecorder:
             data: The folder that paths of orders are relative to.
             send: Takes messages for the supervisor.
             masks: Privacy masks; with any, clips are decoded and encoded again.
-            blur: Whether a contact sheet without recognisable people is made too.
+            blurs_people: So are they, and people made hard to recognise.
+            rotation: Degrees by which the camera's frames are turned to be upright.
             now_s: The monotonic clock.
         """
         self._ring, self._data, self._send = ring, data, send
-        self._masks, self._blur, self._now_s = tuple(masks), blur, now_s
+        self._masks, self._blurs_people, self._now_s = tuple(masks), blurs_people, now_s
+        self._rotation = rotation
         self._orders: queue.SimpleQueue[ClipOrder | ClipEnd] = queue.SimpleQueue()
         self._recordings: dict[str, _Recording] = {}
         self._ended: queue.SimpleQueue[_Recording] = queue.SimpleQueue()
@@ -142,8 +145,14 @@ class ClipRecorder:
                 raise ViolenceDetectionError("the camera sends nothing that a clip can hold")
             arguments = (path, header, info.time_base)
             writer = (
-                MaskedClipWriter(*arguments, self._masks, now_s=self._now_s)
-                if self._masks
+                MaskedClipWriter(
+                    *arguments,
+                    self._masks,
+                    blurs_people=self._blurs_people,
+                    rotation=self._rotation(),
+                    now_s=self._now_s,
+                )
+                if self._masks or self._blurs_people
                 else ClipWriter(*arguments, now_s=self._now_s)
             )
         except ViolenceDetectionError as error:
@@ -179,7 +188,7 @@ class ClipRecorder:
         """The message of a finished clip, after its pictures were made."""
         size, has_poster, has_preview = clip.bytes, False, False
         try:
-            pictures = clip_pictures.make_pictures(clip.path, blur=self._blur)
+            pictures = clip_pictures.make_pictures(clip.path)
         except ViolenceDetectionError as error:
             reason = reason or str(error)
         else:

@@ -1,6 +1,7 @@
 """Windows of one camera: from its frames to chunks for the judge, over sections and reconnects."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from violence_detection.inference.sliding_windows import SlidingWindows, WindowI
 from violence_detection.live.processes.process_messages import CameraChunk, CameraWindow
 from violence_detection.live.recording.privacy_masks import MaskedFrame
 from violence_detection.video.live_decoder import LiveFrame, SectionEnd
+from violence_detection.video.motion_crop import Polygon
 from violence_detection.video.stream_set import StreamSet
 
 _CHUNK_S = 0.1  # that images wait for the window that they belong to
@@ -35,6 +37,7 @@ class WindowMaker:
         *,
         first_section: int,
         hold_bytes: int,
+        ignored: Sequence[Polygon] = (),
     ) -> None:
         """
         Args:
@@ -43,7 +46,9 @@ class WindowMaker:
             plan: Positions of the windows.
             first_section: Number of the first section.
             hold_bytes: Memory for the frames that windows may still need.
+            ignored: Polygons in which motion does not steer the crop of focused streams.
         """
+        self._ignored = tuple(ignored)
         self._camera, self._streams, self._plan = camera, streams, plan
         self._section, self._hold_bytes = first_section - 1, hold_bytes
         self.windows, self.unjudged_s, self.last_frame_s = 0, 0.0, 0.0
@@ -105,7 +110,11 @@ class WindowMaker:
         self._section += 1
         self._sent_images, self._is_gap = 0, True
         self._sliding = SlidingWindows(
-            self._streams, self._plan, fps=self._fps, hold_bytes=self._hold_bytes
+            self._streams,
+            self._plan,
+            fps=self._fps,
+            hold_bytes=self._hold_bytes,
+            ignored=self._ignored,
         )
         self._sliding.every = self._every
 

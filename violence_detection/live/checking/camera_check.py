@@ -206,7 +206,7 @@ def _probe_in_child(pool: ProcessPool) -> Probe:
         try:
             return pool(probe_camera, camera, run, _PROBE_S, timeout_s=limit_s + _START_S)
         except ViolenceDetectionError as error:
-            return CameraProbe(error=camera.source.scrub(str(error)), error_kind="garbage")
+            return CameraProbe(error=camera.scrub(str(error)), error_kind="garbage")
 
     return probe
 

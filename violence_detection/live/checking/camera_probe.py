@@ -82,7 +82,7 @@ def probe_camera(camera: Camera, run: Path, max_s: float) -> CameraProbe:
         ) as source:
             return _read(source, _window_maker(camera, run), max_s, time.monotonic() - start_s)
     except LiveError as error:
-        return CameraProbe(error=camera.source.scrub(str(error)), error_kind=error.kind)
+        return CameraProbe(error=camera.scrub(str(error)), error_kind=error.kind)
 
 
 def _window_maker(camera: Camera, run: Path) -> WindowMaker:

@@ -174,9 +174,10 @@ class ClipSettings(Config):
 
     keep: str = option(
         "original",
-        "Keep a clip of each event as the camera sends it, or none.",
+        "Keep a clip of each event as the camera sends it, never without privacy masks (masked), "
+        "with people made hard to recognise (blurred), or none.",
         group="Output",
-        choices=("original", "none"),
+        choices=("original", "masked", "blurred", "none"),
     )
     pre_s: float = option(
         10.0,
@@ -190,6 +191,20 @@ class ClipSettings(Config):
     )
 
 
+def check_decoder(name: str) -> str:
+    """The name of a decoder.
+
+    Raises:
+        ConfigError: If frames are not decoded so.
+    """
+    if name not in ("auto", "software"):
+        raise ConfigError(
+            "`decoder` must be auto or software: frames are decoded on the CPU, which gives those "
+            f"that `predict` gets. Received: {name}"
+        )
+    return name
+
+
 @dataclass(frozen=True)
 class CameraSettings(Config):
     """Settings of a camera that `defaults` may give for all.
@@ -197,9 +212,17 @@ class CameraSettings(Config):
     Attributes:
         privacy_masks: Polygons that are black in all that is judged, shown and kept; points are
             shares of width and height.
+        ignore: Polygons in which motion, of a clock or a tree, does not steer the crop of a
+            focused stream; they are judged, shown and kept all the same.
     """
 
     transport: str = option("tcp", "Transport of RTSP.", group="Advanced", choices=("tcp", "udp"))
+    decoder: str = option(
+        "auto",
+        "Decoder of frames: auto or software.",
+        group="Advanced",
+        canonical=check_decoder,
+    )
     open_timeout_s: float = option(
         10.0,
         "Seconds after which a camera that does not open is tried again.",
@@ -239,3 +262,4 @@ class CameraSettings(Config):
     alert: CameraAlert = field(default_factory=CameraAlert)
     clips: ClipSettings = field(default_factory=ClipSettings)
     privacy_masks: tuple[Polygon, ...] = ()
+    ignore: tuple[Polygon, ...] = ()

@@ -72,7 +72,13 @@ class CamerasReader:
         settings, values = self.read_settings(
             node,
             defaults,
-            {"name": name_of, "title": _title, "source": self._source, "site": _title},
+            {
+                "name": name_of,
+                "title": _title,
+                "source": self._source,
+                "clip_source": self._clip_source,
+                "site": _title,
+            },
         )
         if node.id != "mapping":
             return None
@@ -86,6 +92,15 @@ class CamerasReader:
             self._nodes.error(
                 node, f"Each camera must have a name of its own. Received: {values['name']} twice"
             )
+        keep = settings.clips.keep
+        if keep == "masked" and not settings.privacy_masks:
+            self._nodes.error(
+                node,
+                "`clips.keep: masked` must have `privacy_masks`, without which clips would show "
+                "everything. Received: none",
+            )
+        if "clip_source" in values and keep == "none":
+            self._nodes.warn(node, "`clip_source` is not read, because no clips are kept.")
         self.names += [values["name"]] if "name" in values else []
         if not {"name", "source"} <= values.keys():
             return None
@@ -95,6 +110,7 @@ class CamerasReader:
             source=values["source"],
             site=values.get("site", ""),
             settings=settings,
+            clip_source=values.get("clip_source"),
         )
 
     def read_settings(
@@ -113,6 +129,7 @@ class CamerasReader:
             "alert": self._alert,
             "clips": self._section("clips"),
             "privacy_masks": lambda part, _: read_masks(part, self._nodes),
+            "ignore": lambda part, _: read_masks(part, self._nodes),
         }
         return self._nodes.config(
             node,
@@ -194,6 +211,15 @@ class CamerasReader:
         raise ConfigError(
             f"`source` must be a URL of {', '.join(_SCHEMES)}, or the number of a local camera. "
             f"Received: {source}"
+        )
+
+    def _clip_source(self, node: "Node") -> Secret:
+        source = self._secrets.secret(node, shows_rest=True)
+        scheme, is_url, rest = source.reveal().partition("://")
+        if is_url and scheme.lower() in _SCHEMES and rest.strip("/"):
+            return source
+        raise ConfigError(
+            f"`clip_source` must be a URL of {', '.join(_SCHEMES)}. Received: {source}"
         )
 
 

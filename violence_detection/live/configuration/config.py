@@ -139,6 +139,8 @@ class Camera:
         title: The name that people read.
         source: URL, or the number or path of a local camera.
         site: The place, for people; may be empty.
+        clip_source: URL of another stream of the camera, of which clips are kept; None for
+            `source`.
     """
 
     name: str
@@ -146,6 +148,12 @@ class Camera:
     source: Secret
     site: str
     settings: CameraSettings
+    clip_source: Secret | None = None
+
+    def scrub(self, text: str) -> str:
+        """A text without the passwords of the camera."""
+        text = self.source.scrub(text)
+        return self.clip_source.scrub(text) if self.clip_source else text
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,18 @@ class Sink(Config):
         group="Output",
         low=1,
         high=600,
+    )
+    picture: str = option(
+        "none",
+        "Picture of the event that is sent with its messages: none, with people made hard to "
+        "recognise (blurred), or as the camera sees it.",
+        group="Output",
+        choices=("none", "blurred", "original"),
+    )
+    end: bool | None = option(
+        None,
+        "Tell it of the ends of events; default: programs (webhook, mqtt), not people (apprise).",
+        group="Output",
     )
 
 

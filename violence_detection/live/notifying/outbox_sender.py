@@ -32,6 +32,7 @@ _MOST_REFUSALS = 5
 _JITTER = (0.8, 1.2)
 _PER_MS = 600_000
 _ROWS = 500
+_PICTURE_MS, _PICTURE_LOOK_MS = 4000, 100  # a message waits so long for its picture
 _DIGESTED = ("start", "rise", "end")
 
 
@@ -45,7 +46,9 @@ class OutboxSink:
         min_priority: Lowest priority of an event that it is told of.
         per_10_min: Number of messages in 10 minutes after which those of low and medium priority
             wait and become one digest; 0 sets no limit.
-        picture: `none`, `blurred` or `original`: the picture that is sent with a message.
+        picture: `none`, `blurred` or `original`: the picture that is sent with a message; where
+            there is no original one, the blurred.
+        end: It is told of the ends of events; None leaves that to the notifier.
     """
 
     name: str
@@ -53,6 +56,11 @@ class OutboxSink:
     min_priority: str = "medium"
     per_10_min: int = 0
     picture: Literal["none", "blurred", "original"] = "none"
+    end: bool | None = None
+
+    @property
+    def wants_end(self) -> bool:
+        return self.notifier.wants_end if self.end is None else self.end
 
 
 @dataclass(frozen=True)
@@ -160,8 +168,11 @@ class Sender:
         now = self._store.now_ms()
         due, waits_ms = [], []
         for row in waiting:
-            wait_ms = _wait_ms(row, now)
+            picture_ms = self._picture_wait_ms(row, now)
+            wait_ms = max(_wait_ms(row, now), picture_ms)
             (due if wait_ms <= 0 else waits_ms).append(row if wait_ms <= 0 else wait_ms)
+            if picture_ms:
+                break  # what comes after it stays behind it
         limited = [row for row in due if self._is_limited(row)]
         free, free_in_ms = self._free_slots(now)
         if limited and free <= 0:
@@ -223,11 +234,20 @@ class Sender:
             return Delivery("unavailable", f"an error of the program: {type(error).__name__}")
 
     def _picture(self, message: Message) -> Path | None:
-        name = {"blurred": message.blurred_picture, "original": message.picture}.get(
-            self._sink.picture, ""
-        )
-        path = self._data / name if self._data and name else None
-        return path if path and path.is_file() else None
+        names = {
+            "blurred": [message.blurred_picture],
+            "original": [message.picture, message.blurred_picture],
+        }.get(self._sink.picture, [])
+        paths = [self._data / name for name in names if self._data and name]
+        return next((path for path in paths if path.is_file()), None)
+
+    def _picture_wait_ms(self, row: OutboxRow, now: int) -> int:
+        """Milliseconds after which the picture of a new message may be there."""
+        message = row.message
+        has_picture = self._sink.picture != "none" and message.picture and not row.tries
+        if not has_picture or not 0 <= now - row.created_ms < _PICTURE_MS:
+            return 0
+        return 0 if self._picture(message) else _PICTURE_LOOK_MS
 
     def _recovered(self) -> None:
         """Ends a row of failures, and tells the other sinks if they were told of it."""

@@ -83,6 +83,8 @@ class CaptureStatus:
         stride_s: Seconds from one window to the next, as it is now.
         ring_bytes, ring_s: Packets that are kept undecoded.
         clock_jumps, size_changes, connections: Counts.
+        clip_reason: Why the stream of which clips are kept gives nothing; empty while it does, and
+            where it is that which is judged.
     """
 
     at_s: float
@@ -100,6 +102,7 @@ class CaptureStatus:
     clock_jumps: int
     size_changes: int
     connections: int
+    clip_reason: str = ""
 
 
 CAPTURE_MESSAGES = (StateChange, StreamOpened, CameraPicture, CaptureStatus)

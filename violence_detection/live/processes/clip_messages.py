@@ -30,6 +30,19 @@ class ClipEnd:
 
 
 @dataclass(frozen=True)
+class EventPictureOrder:
+    """An order of the supervisor: write pictures of what the camera sees now.
+
+    Attributes:
+        original: Path of the picture as it is, below the data folder; empty for none.
+        blurred: The same of one with people made hard to recognise.
+    """
+
+    original: str = ""
+    blurred: str = ""
+
+
+@dataclass(frozen=True)
 class ClipWritten:
     """A clip is finished, or cannot be.
 

@@ -1,4 +1,4 @@
-"""Pictures of a finished clip: a contact sheet, one without recognisable people, a preview.
+"""Pictures of a finished clip: a contact sheet, and a preview that every browser plays.
 
 Reading a clip is decoding what a camera sent: call `make_pictures` in a child process.
 """
@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 
 from violence_detection.errors import VideoError
-from violence_detection.evaluation import anonymisation
 from violence_detection.live.recording.clips import sync_folder
 from violence_detection.system import files
 from violence_detection.video.video_writer import choose_codec
@@ -35,39 +34,33 @@ class ClipPictures:
 
     Attributes:
         poster: The contact sheet, JPEG.
-        blurred_poster: The same without recognisable people, or None.
         preview: A video that any browser plays, or None if the clip is one.
         bytes: Size of them all.
     """
 
     poster: Path
-    blurred_poster: Path | None
     preview: Path | None
     bytes: int
 
 
-def make_pictures(clip: Path, *, blur: bool) -> ClipPictures:
+def make_pictures(clip: Path) -> ClipPictures:
     """Makes the pictures of a clip.
 
     Args:
         clip: A finished clip; the pictures get its name with other endings.
-        blur: Whether a contact sheet without recognisable people is made too.
 
     Raises:
         VideoError: If no frame of the clip can be decoded.
         ViolenceDetectionError: If they cannot be written.
     """
-    poster, blurred = clip.with_suffix(".jpg"), clip.with_suffix(".blurred.jpg")
+    poster = clip.with_suffix(".jpg")
     frames, is_playable = _spread_frames(clip)
     _write_jpeg(poster, contact_sheet(frames))
-    if blur:
-        _write_jpeg(blurred, contact_sheet(anonymisation.anonymise(frames)))
     preview = None if is_playable else clip.with_suffix(".preview.mp4")
     if preview:
         write_preview(clip, preview)
-    made = [path for path in (poster, blurred if blur else None, preview) if path]
-    size = sum(path.stat().st_size for path in made)
-    return ClipPictures(poster, blurred if blur else None, preview, size)
+    size = sum(path.stat().st_size for path in (poster, preview) if path)
+    return ClipPictures(poster, preview, size)
 
 
 def contact_sheet(frames: list[np.ndarray]) -> np.ndarray:

@@ -238,6 +238,15 @@ def clip_path(camera: str, event_id: str, start_ms: int) -> str:
     return f"{FOLDER}/{camera}/{time.strftime('%Y/%m/%d/%H%M%SZ', start)}-{event_id}.mp4"
 
 
+def picture_paths(camera: str, event_id: str, start_ms: int) -> tuple[str, str]:
+    """Paths of the pictures of an event's start below the data folder, as it was and blurred.
+
+    They have the clip's name, and are deleted with it.
+    """
+    stem = clip_path(camera, event_id, start_ms).removesuffix(".mp4")
+    return f"{stem}.start.jpg", f"{stem}.start.blurred.jpg"
+
+
 def sync_folder(folder: Path) -> None:
     """Writes the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

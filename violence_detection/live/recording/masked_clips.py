@@ -1,6 +1,6 @@
-"""Clips with privacy masks: packets are decoded, parts of the frames blackened, and encoded again.
+"""Clips with privacy masks or blurred people: packets are decoded, frames changed, encoded again.
 
-The packets are in memory only, so that no unmasked picture reaches the disk.
+The packets are in memory only, so that no other picture reaches the disk.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from violence_detection.live.recording.clips import (
     open_output,
     written,
 )
+from violence_detection.live.recording.people_blur import SECOND_FRAMES, PeopleBlur
 from violence_detection.live.recording.privacy_masks import Polygon, covered_pixels
 from violence_detection.video.live_source import LivePacket
 from violence_detection.video.stream_header import header_stream
@@ -32,10 +33,11 @@ _QUALITY = {
     "libvpx-vp9": {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "8"},
 }
 _BLACK = (16, 128, 128)  # Y, U and V
+_BLURRED_PX = 640  # the longer side of blurred frames, at most: they are held for a second
 
 
 class MaskedClipWriter(PartWriter):
-    """Writes the frames of packets into `<path>.part`, with masks.
+    """Writes the frames of packets into `<path>.part`, upright, with masks.
 
     Attributes:
         undecoded: Number of packets that could not be decoded.
@@ -48,6 +50,8 @@ class MaskedClipWriter(PartWriter):
         time_base: tuple[int, int],
         masks: Sequence[Polygon],
         *,
+        blurs_people: bool = False,
+        rotation: int = 0,
         max_bytes: int = MAX_BYTES,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -55,7 +59,10 @@ class MaskedClipWriter(PartWriter):
         Args:
             header: The camera's stream, as `LiveSource.header` gives it.
             time_base: Seconds of one unit of the packets' timestamps, as a fraction.
-            masks: Polygons that become black; points are shares of width and height.
+            masks: Polygons that become black; points are shares of width and height of the
+                upright frame.
+            blurs_people: People are made hard to recognise, too; a second of frames is held.
+            rotation: Degrees by which frames are to be turned, where their packets do not tell.
 
         Raises:
             ViolenceDetectionError: If it cannot be written, or PyAV has no encoder.
@@ -67,6 +74,9 @@ class MaskedClipWriter(PartWriter):
         self._time_base = Fraction(*time_base)
         self._timestamps = Timestamps(self._time_base)
         self._mask = np.zeros((0, 0), bool)
+        self._rotation, self._limit_px = rotation, _BLURRED_PX if blurs_people else 0
+        self._blur = PeopleBlur() if blurs_people else None
+        self._held: list[tuple[int, np.ndarray]] = []  # timestamps and frames to be blurred
         self._encoder: av.VideoStream | None = None
         self._first_pts, self._last_pts = 0, -1
         with self._opening(), header_stream(header) as stream:
@@ -99,6 +109,8 @@ class MaskedClipWriter(PartWriter):
             with contextlib.suppress(ViolenceDetectionError), written(self.path):
                 for frame in self._frames(None):
                     self._encode(frame)
+                while self._held:
+                    self._encode_blurred()
                 self._output.mux(self._encoder.encode())
         super().close()
 
@@ -109,18 +121,39 @@ class MaskedClipWriter(PartWriter):
             self.undecoded += 1
 
     def _encode(self, frame: av.VideoFrame) -> None:
+        """Encodes a frame, or holds it until a second of them can be blurred."""
         if frame.pts is None:
             return
         if self._encoder is None:
-            self._encoder = self._open_encoder(frame.width & ~1, frame.height & ~1)
+            self._turns = (frame.rotation or self._rotation) // 90 % 4
+            self._size = _limited(frame.width, frame.height, self._limit_px)
+            self._encoder = self._open_encoder(*self._size[:: -1 if self._turns % 2 else 1])
             self._first_pts = int(frame.pts * self._time_base / _UNIT)
-        width, height = self._encoder.width, self._encoder.height
-        planes = frame.reformat(width, height, "yuv420p").to_ndarray()
-        masked = av.VideoFrame.from_ndarray(self._masked(planes), format="yuv420p")
         pts = int(frame.pts * self._time_base / _UNIT) - self._first_pts
         if pts <= self._last_pts:
             return
-        masked.pts, masked.time_base, self._last_pts = pts, _UNIT, pts
+        self._last_pts = pts
+        if self._blur is None:
+            planes = frame.reformat(*self._size, "yuv420p").to_ndarray()
+            self._mux(pts, _turned(planes, self._turns))
+            return
+        image = frame.reformat(*self._size, "bgr24").to_ndarray()
+        self._held.append((pts, np.ascontiguousarray(np.rot90(image, self._turns))))
+        if len(self._held) >= 2 * SECOND_FRAMES:
+            self._encode_blurred()
+
+    def _encode_blurred(self) -> None:
+        """Encodes the first part of the frames that are held; what follows it is known."""
+        part, self._held = self._held[:SECOND_FRAMES], self._held[SECOND_FRAMES:]
+        following = [image for _, image in self._held[:SECOND_FRAMES]]
+        images = self._blur.blurred([image for _, image in part], following)
+        for (pts, _), image in zip(part, images, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            self._mux(pts, frame.reformat(format="yuv420p").to_ndarray())
+
+    def _mux(self, pts: int, planes: np.ndarray) -> None:
+        masked = av.VideoFrame.from_ndarray(self._masked(planes), format="yuv420p")
+        masked.pts, masked.time_base = pts, _UNIT
         self._output.mux(self._encoder.encode(masked))
 
     def _open_encoder(self, width: int, height: int) -> av.VideoStream:
@@ -138,6 +171,24 @@ class MaskedClipWriter(PartWriter):
         planes[:height][luma] = _BLACK[0]
         planes[height:][chroma] = _BLACK[1]
         return planes
+
+
+def _limited(width: int, height: int, limit_px: int) -> tuple[int, int]:
+    """Even width and height of a frame that is at most so wide or high; 0 sets no limit."""
+    share = min(1.0, limit_px / max(width, height)) if limit_px else 1.0
+    return max(2, round(width * share) & ~1), max(2, round(height * share) & ~1)
+
+
+def _turned(planes: np.ndarray, turns: int) -> np.ndarray:
+    """A frame in YUV 4:2:0, uint8 (3/2 height, width), turned left by 90 degrees so many times."""
+    if turns == 0:
+        return planes
+    rows, width = planes.shape
+    height = rows * 2 // 3
+    luma = np.rot90(planes[:height], turns)
+    chroma = planes[height:].reshape(2, height // 2, width // 2)
+    turned = [np.rot90(plane, turns).ravel() for plane in chroma]
+    return np.concatenate([luma, np.concatenate(turned).reshape(-1, luma.shape[1])])
 
 
 def planes_mask(masks: Sequence[Polygon], width: int, height: int) -> np.ndarray:

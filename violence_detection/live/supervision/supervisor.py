@@ -214,7 +214,7 @@ class Supervisor:
             state = "failed" if camera.worker.has_failed else "waiting"
             self._change(name, state, f"its capture ended: {camera.worker.reason}")
         elif isinstance(message, StateChange):
-            self._change(name, message.state, camera.camera.source.scrub(message.reason))
+            self._change(name, message.state, camera.camera.scrub(message.reason))
         elif isinstance(message, CaptureStatus):
             camera.add_status(message)
         elif isinstance(message, CameraPicture):

@@ -49,9 +49,7 @@ def build_notifier(
 def notification_settings(file: WatchFile, sinks: Sequence[OutboxSink]) -> NotificationSettings:
     """The settings of the notification policy of a cameras file."""
     return NotificationSettings(
-        sinks=tuple(
-            SinkRule(sink.name, sink.min_priority, sink.notifier.wants_end) for sink in sinks
-        ),
+        sinks=tuple(SinkRule(sink.name, sink.min_priority, sink.wants_end) for sink in sinks),
         cooldowns_s=tuple(
             (camera.name, camera.settings.alert.cooldown_s) for camera in file.cameras
         ),
@@ -93,7 +91,14 @@ class WatchSinks:
             for sink in file.sinks:
                 notifier = build_notifier(sink, cameras, on_snooze)
                 self._sinks.append(
-                    OutboxSink(sink.name, notifier, sink.min_priority, sink.per_10_min)
+                    OutboxSink(
+                        sink.name,
+                        notifier,
+                        sink.min_priority,
+                        sink.per_10_min,
+                        picture=sink.picture,
+                        end=sink.end,
+                    )
                 )
         except BaseException:
             for made in self._sinks:
@@ -116,7 +121,7 @@ class WatchSinks:
     @property
     def enders(self) -> list[str]:
         """Names of the sinks that are told of the ends of events."""
-        return [sink.name for sink in self._sinks if sink.notifier.wants_end]
+        return [sink.name for sink in self._sinks if sink.wants_end]
 
     def send_to_all(self, message: Message) -> None:
         """Stores a message that is not about an event for every sink."""

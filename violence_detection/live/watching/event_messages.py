@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from violence_detection.live.configuration.config import Camera
+from violence_detection.live.recording.clips import picture_paths
 from violence_detection.live.storage.event_records import StoredEvent
 from violence_detection.live.storage.messages import Message
 
@@ -33,6 +34,7 @@ def event_message(
     first, last = chain[0], chain[-1]
     # A sink may be told of two rises of an event, to medium and to high, and of several steps of
     # an escalation.
+    picture, blurred_picture = picture_paths(first.camera, first.id, first.start_ms)
     mark = {"rise": f"-{last.priority}", "escalation": f"-{at_ms}"}.get(kind, "")
     return Message(
         id=f"{first.id}-{kind}{mark}",
@@ -49,4 +51,6 @@ def event_message(
         end_ms=end_ms,
         peak=round(max(event.peak or 0.0 for event in chain), 6),
         threshold=last.threshold,
+        picture=picture,
+        blurred_picture=blurred_picture,
     )

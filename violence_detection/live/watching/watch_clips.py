@@ -5,8 +5,14 @@ from collections.abc import Callable
 
 from violence_detection.live.configuration.config import WatchFile
 from violence_detection.live.configuration.retention_settings import RetentionConfig
-from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder, ClipWritten
+from violence_detection.live.processes.clip_messages import (
+    ClipEnd,
+    ClipOrder,
+    ClipWritten,
+    EventPictureOrder,
+)
 from violence_detection.live.processes.joined_clock import JoinedClock
+from violence_detection.live.recording.clips import picture_paths
 from violence_detection.live.recording.retention import Retention, RetentionSettings
 from violence_detection.live.storage.event_records import StoredEvent
 from violence_detection.live.storage.event_store import EventStore
@@ -41,7 +47,7 @@ class WatchClips:
         store: EventStore,
         clock: JoinedClock,
         warnings: WatchWarnings,
-        send: Callable[[str, ClipOrder | ClipEnd], None],
+        send: Callable[[str, ClipOrder | ClipEnd | EventPictureOrder], None],
     ) -> None:
         """
         Args:
@@ -64,6 +70,8 @@ class WatchClips:
             for camera in file.cameras
             if camera.settings.clips.keep != "none"
         }
+        self._pictures = {sink.picture for sink in file.sinks} - {"none"}
+        self._blurred = {c.name for c in file.cameras if c.settings.clips.keep == "blurred"}
         settings = retention_settings(file.retention)
         self._retention = Retention(self._store, file.data, settings)
         self._clips = EventClips(
@@ -78,6 +86,8 @@ class WatchClips:
             event: As it is stored.
             time_s: Monotonic time of its start, or of its end.
         """
+        if kind == "start" and event.kind == "violence":
+            self._order_pictures(event)
         margins = self._margins.get(event.camera)
         if margins is None:
             return
@@ -88,6 +98,18 @@ class WatchClips:
             self._clips.start(event, time_s, margins)
             if row := self._store.clip(event.id):
                 self._writing[row.path] = event.camera
+
+    def _order_pictures(self, event: StoredEvent) -> None:
+        """Orders the pictures that sinks send with messages about an event."""
+        original, blurred = picture_paths(event.camera, event.id, event.start_ms)
+        # Of a camera whose clips are blurred nothing else reaches the disk.
+        wants_blurred = "blurred" in self._pictures or event.camera in self._blurred
+        order = EventPictureOrder(
+            original if "original" in self._pictures and event.camera not in self._blurred else "",
+            blurred if wants_blurred and self._pictures else "",
+        )
+        if order.original or order.blurred:
+            self._send(event.camera, order)
 
     def keep(self, event: StoredEvent, start_s: float, end_s: float) -> None:
         """Orders the clip of an event of the past, as far as its packets are kept.
