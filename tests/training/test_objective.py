@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from support.features import draw_features
-from support.training import history_columns, read_history, train_quickly
 from support.trainers import interrupt, trainer_on
+from support.training import history_columns, read_history, train_quickly
 
 from violence_detection.errors import ConfigError
 from violence_detection.features import dataset
@@ -111,6 +111,13 @@ def test_a_resumed_training_of_all_outputs_is_the_uninterrupted_one(features, tm
     )
     for one, other in zip(whole.weights, parts.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("outputs", ["vae", "mil"])
+def test_an_output_trains_alone(outputs, features, tmp_path):
+    """Also without a target, as a batch without columns ended the process."""
+    trained = train_quickly(features, tmp_path, outputs=outputs, epochs=1)
+    assert np.isfinite(trained["validation"]["auc"])
 
 
 @pytest.mark.slow

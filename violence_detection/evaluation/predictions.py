@@ -5,11 +5,12 @@ Cross-validation reads them in `experiments/out_of_fold.py`, and pandas in
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.models.output_set import Answers
 
 
 class PredictionRow(NamedTuple):
@@ -49,6 +50,30 @@ def class_columns(
         return (), [{} for _ in probability]
     names = tuple(f"probability_{name}" for name in classes)
     return names, [dict(zip(names, row, strict=True)) for row in probability.tolist()]
+
+
+def answer_columns(
+    answers: Answers, classes: Sequence[str]
+) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """Names and values of the columns of what further outputs say: `class`, `confidence`,
+    `anomaly_score` and `anomaly_<output>`; none where `classes` is the only output.
+
+    Args:
+        answers: On N videos.
+        classes: The K names, the normal class first.
+    """
+    columns: dict[str, list[Any]] = {}
+    if answers.class_probability is not None:
+        likeliest = answers.class_probability.argmax(1)
+        columns["class"] = [classes[place] for place in likeliest]
+        columns["confidence"] = answers.class_probability.max(1).tolist()
+    if answers.anomaly_scores:
+        columns["anomaly_score"] = answers.anomaly_score.tolist()
+        for name, scores in answers.anomaly_scores.items():
+            columns[f"anomaly_{name}"] = scores.tolist()
+    names = tuple(columns)
+    rows = zip(*columns.values(), strict=True) if columns else [()] * len(answers.probability)
+    return names, [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def prediction_rows(

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.export.formats._format import ANOMALY_SCORE, PROBABILITIES, PROBABILITY
+from violence_detection.models.output_set import CLASSES, OutputSet
 from violence_detection.system import devices
 
 if TYPE_CHECKING:
@@ -23,22 +24,27 @@ def build_plain_classifier(
     constants are part of the graph.
 
     Args:
-        trained: From features (B, T, D) to logits.
+        trained: From features (B, T, D) to logits, or to a dict of outputs.
         temperature: Divides the logits.
         unrolled: Unrolls recurrences of few steps: some runtimes are many times slower in a
             loop; others recognise the loop of an LSTM and optimise it.
 
     Returns:
         From `features`, float32 (B, T, D), to `probability`, that of violence, float32 (B, 1), in
-        [0, 1]; with several classes also `probabilities`, (B, K), in their order.
+        [0, 1]; with several classes also `probabilities`, (B, K), in their order; with anomaly
+        outputs also `anomaly_score`, (B, 1), their mean.
     """
     import keras
 
     shape = trained.input_shape[1:]
     features = keras.Input(shape, dtype="float32", name="features")
     with devices.dtype_policy("float32"):
-        logits = call_with_keras_layers(to_float32(trained, unrolled=unrolled), features)
-        outputs = probability_outputs(logits, temperature=temperature)
+        _use_up_names()
+        raw = call_with_keras_layers(to_float32(trained, unrolled=unrolled), features)
+        if isinstance(raw, dict):
+            outputs = _outputs_of_several(OutputSet.of_model(trained), raw, temperature)
+        else:
+            outputs = probability_outputs(raw, temperature=temperature)
     return keras.Model(features, outputs, name="classifier")
 
 
@@ -55,6 +61,63 @@ def probability_outputs(
     by_class = keras.layers.Softmax(name=PROBABILITIES)(tempered)
     violent = keras.layers.Rescaling(-1.0, 1.0, name=PROBABILITY)(by_class[:, :1])
     return {PROBABILITY: violent, PROBABILITIES: by_class}
+
+
+def _outputs_of_several(
+    outputs: OutputSet, raw: "dict[str, keras.KerasTensor]", temperature: float
+) -> "dict[str, keras.KerasTensor]":
+    """The outputs by name of a model that answers several questions; as `Answers` has them."""
+    from keras import ops
+
+    by_name = {output.name: output for output in outputs.outputs}
+    anomalies = [
+        output.score_layers(raw[name])
+        for name, output in by_name.items()
+        if output.kind == "anomaly"
+    ]
+    anomaly = None
+    if anomalies:
+        anomaly = anomalies[0]
+        for score in anomalies[1:]:
+            anomaly = anomaly + score
+        anomaly = anomaly / len(anomalies)
+    violence = [name for name, output in by_name.items() if output.kind == "violence"]
+    if violence and outputs.count == 2:
+        graph = probability_outputs(raw[violence[0]], temperature=temperature)
+    elif violence:
+        shares = ops.softmax(raw[CLASSES][:, 1:])
+        score = by_name[violence[0]].score_layers(raw[violence[0]])
+        graph = _tempered(ops.concatenate([1 - score, score * shares], axis=-1), temperature)
+    elif CLASSES in raw:
+        graph = probability_outputs(raw[CLASSES], temperature=temperature)
+    else:
+        graph = _tempered(ops.concatenate([1 - anomaly, anomaly], axis=-1), temperature)
+        graph = {PROBABILITY: graph[PROBABILITIES][:, 1:]}
+    return graph if anomaly is None else {**graph, ANOMALY_SCORE: anomaly}
+
+
+def _tempered(
+    probabilities: "keras.KerasTensor", temperature: float
+) -> "dict[str, keras.KerasTensor]":
+    """The outputs by name of probabilities (B, K), whose logarithms are divided by a
+    temperature."""
+    from keras import ops
+
+    powers = ops.power(ops.maximum(probabilities, 1e-30), 1 / temperature)
+    by_class = powers / ops.matmul(powers, np.ones((powers.shape[-1], 1), np.float32))
+    return {PROBABILITY: 1 - by_class[:, :1], PROBABILITIES: by_class}
+
+
+def _use_up_names() -> None:
+    """Uses the names up that Keras would give to the first operation of a kind.
+
+    Layers of this program are called `sum` and `mean`; Keras refuses a model with a layer and an
+    operation of the same name.
+    """
+    import keras
+
+    for operation in (keras.ops.sum, keras.ops.mean, keras.ops.max):
+        operation(keras.Input((2,)))
 
 
 def to_float32(trained: "keras.Model", *, unrolled: bool = False) -> "keras.Model":
@@ -111,7 +174,8 @@ def _call_layer(layer: Any, *arguments: Any, **keywords: Any) -> Any:
             *arguments
         )
     if type(layer).__module__.startswith(_OWN_MODULES):
-        return layer.call(*arguments)
+        # Weights would become inputs of the exported graph, as tensors do.
+        return getattr(layer, "call_with_constants", layer.call)(*arguments)
     if getattr(layer, "activation", None) is keras.activations.gelu:
         return _gelu(layer, arguments[0])
     return layer(*arguments, **keywords)

@@ -12,6 +12,52 @@ from violence_detection.models.near_clip import NearClip
 
 
 @dataclass(frozen=True)
+class OutputAnswers:
+    """What the outputs of a run say about a window, besides the probability of violence.
+
+    Attributes:
+        class_name: The likeliest class by the output `classes`; None without that output.
+        confidence: The probability that `classes` gives it, in [0, 1]; None without that output.
+        anomaly_scores: The score of each anomaly output by its name, in [0, 1]; at 0.5 a clip is as
+            odd as the oddest 5% of the normal training clips.
+    """
+
+    class_name: str | None
+    confidence: float | None
+    anomaly_scores: Mapping[str, float]
+
+    @property
+    def anomaly_score(self) -> float | None:
+        """The mean of the anomaly scores; None without anomaly outputs."""
+        scores = self.anomaly_scores.values()
+        return sum(scores) / len(scores) if scores else None
+
+    def columns(self) -> dict[str, Any]:
+        """`class`, `confidence`, `anomaly_score` and `anomaly_<output>`, as far as they exist."""
+        return {
+            name: value
+            for name, value in {
+                "class": self.class_name,
+                "confidence": _rounded(self.confidence),
+                "anomaly_score": _rounded(self.anomaly_score),
+                **{
+                    f"anomaly_{name}": _rounded(score)
+                    for name, score in self.anomaly_scores.items()
+                },
+            }.items()
+            if value is not None
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """`class`, `confidence`, `anomaly_score` and `anomaly_scores`, as far as they exist."""
+        row = {k: v for k, v in self.columns().items() if not k.startswith("anomaly_")}
+        if self.anomaly_scores:
+            row["anomaly_score"] = _rounded(self.anomaly_score)
+            row["anomaly_scores"] = _rounded_values(self.anomaly_scores)
+        return row
+
+
+@dataclass(frozen=True)
 class Window:
     """A window of a video, with its probability of violence.
 
@@ -24,6 +70,7 @@ class Window:
         novelty: Distance to the training clips; above 1 the window is unlike anything that the run
             was trained on. None where the run does not know its training clips.
         nearest: The nearest training clips, the nearest first; empty where not asked for.
+        answers: What the further outputs of the run say; None where `classes` is the only one.
     """
 
     start_s: float
@@ -33,6 +80,7 @@ class Window:
     attention: tuple[float, ...] = ()
     novelty: float | None = None
     nearest: tuple[NearClip, ...] = ()
+    answers: OutputAnswers | None = None
 
     @property
     def is_novel(self) -> bool:
@@ -55,12 +103,13 @@ class Window:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """`start_s`, `end_s`, `probability`; with several classes also `probabilities`, and
-        `novelty` where it is known."""
+        """`start_s`, `end_s`, `probability`; with several classes also `probabilities`, `novelty`
+        where it is known, and what further outputs say."""
         row = {"start_s": self.start_s, "end_s": self.end_s, "probability": self.probability}
         if self.novelty is not None:
             row["novelty"] = self.novelty
-        return row | _optional_probabilities(self.probabilities)
+        answers = self.answers.as_dict() if self.answers else {}
+        return row | _optional_probabilities(self.probabilities) | answers
 
 
 @dataclass(frozen=True)
@@ -128,6 +177,16 @@ class VideoPrediction:
     nearest: tuple[NearClip, ...] = ()
 
     @property
+    def answers(self) -> OutputAnswers | None:
+        """What the further outputs say: the class of the most violent window, and the scores of
+        the oddest; None where `classes` is the only output."""
+        if not self.windows or self.windows[0].answers is None:
+            return None
+        peak = max(self.windows, key=lambda window: window.probability).answers
+        oddest = max(self.windows, key=lambda window: window.answers.anomaly_score or 0.0).answers
+        return dataclasses.replace(peak, anomaly_scores=oddest.anomaly_scores)
+
+    @property
     def novel_windows(self) -> int | None:
         """The number of windows that are unlike anything that the run was trained on; None where
         that is not known."""
@@ -144,6 +203,7 @@ class VideoPrediction:
             "segments": [segment.as_dict() for segment in self.segments],
             "windows": [window.as_dict() for window in self.windows],
             **_optional_probabilities(self.probabilities),
+            **(self.answers.as_dict() if self.answers else {}),
             "duration_s": self.duration_s,
             "fps": self.fps,
             "damage": self.damage,
@@ -270,6 +330,10 @@ class PredictionResult:
             "version": self.version,
             "date": self.date,
         }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _rounded_values(by_class: Mapping[str, float] | None) -> dict[str, float] | None:

@@ -26,9 +26,9 @@ from violence_detection.inference.video_sources import Source
 from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
 from violence_detection.inference.window_reader import Chunk, VideoEnd, WindowSource
 from violence_detection.models.attention_maps import attention_weights
+from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.near_clip import NearClip
 from violence_detection.models.output_set import Answers
-from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.run import Run
 from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import devices, progress

@@ -25,8 +25,8 @@ class Answers:
     Attributes:
         probability: Of each class, float64 (N, K), the normal class first; with anomaly outputs
             alone K = 2, and the second is the anomaly score.
-        class_probability: The softmax of the output `classes` alone, float64 (N, K); None without
-            that output.
+        class_probability: The softmax of the output `classes`, float64 (N, K), not calibrated;
+            None without that output, and where it is the only one.
         anomaly_scores: The score of each anomaly output by its name, float64 (N,) in [0, 1].
     """
 
@@ -40,6 +40,19 @@ class Answers:
         if not self.anomaly_scores:
             return None
         return np.mean(list(self.anomaly_scores.values()), axis=0)
+
+    def mean_over_views(self, views: int) -> Self:
+        """The answers on N / views clips, of which each is the mean over its views in a row."""
+
+        def mean(values: np.ndarray) -> np.ndarray:
+            return values.reshape(-1, views, *values.shape[1:]).mean(1)
+
+        by_class = self.class_probability
+        return type(self)(
+            mean(self.probability),
+            None if by_class is None else mean(by_class),
+            {name: mean(scores) for name, scores in self.anomaly_scores.items()},
+        )
 
 
 class OutputSet:
@@ -130,12 +143,18 @@ class OutputSet:
     # -- training
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
-        """The targets of all outputs side by side, float32 (N, sum of `widths`).
+        """The targets of all outputs side by side, float32 (N, C).
+
+        C is the sum of `widths`; where that is 0 a column of zeros stands in, because a batch
+        without columns ends TensorFlow's process.
 
         Args:
             labels: int (N,), in [0, K).
         """
-        return np.concatenate([output.targets(labels) for output in self.outputs], axis=1)
+        columns = [output.targets(labels) for output in self.outputs]
+        if not sum(self.widths):
+            columns.append(np.zeros((len(labels), 1), np.float32))
+        return np.concatenate(columns, axis=1)
 
     @property
     def widths(self) -> list[int]:
@@ -163,6 +182,8 @@ class OutputSet:
         if CLASSES in by_name:
             classes = next(output for output in self.outputs if output.name == CLASSES)
             by_class = classes.predictions(by_name[CLASSES])
+            if len(by_name) == 1:
+                return Answers(by_class, None, {})
         violence = next((o.name for o in self.outputs if o.kind == "violence"), None)
         if violence is not None:
             probability = _shared(scores[violence], by_class)

@@ -74,6 +74,8 @@ def manifest(features: str | os.PathLike) -> pd.DataFrame:
         | `digest`, `array_digest` | string | SHA-256 |
         | `fps`, `duration_s` | float64 | 0.0 where not known |
         | `views` | int64 | further views beside the array |
+        | `class`, `confidence`, `anomaly_score`, `anomaly_<output>` | string, float64 | what \
+        further outputs of the run say |
         | `error` | string | why there is no array, or what is damaged |
         | `camera`, `recorded_at` | string | as videos.csv has them; the time in ISO 8601 |
 
@@ -201,6 +203,8 @@ class WindowRow(NamedTuple):
         probability: The probability of violence; None with an error.
         probabilities: The probability of each class; None where there are two classes.
         error: Why the video could not be read.
+        answers: Class, confidence and anomaly scores by their columns; None where `classes` is the
+            only output of the run.
     """
 
     path: str
@@ -209,6 +213,7 @@ class WindowRow(NamedTuple):
     probability: float | None = None
     probabilities: Mapping[str, float] | None = None
     error: str | None = None
+    answers: Mapping[str, Any] | None = None
 
 
 def windows(rows: Iterable[WindowRow], classes: Sequence[str]) -> pd.DataFrame:
@@ -227,9 +232,12 @@ def windows(rows: Iterable[WindowRow], classes: Sequence[str]) -> pd.DataFrame:
         | `probability_<class>` | float64 | of each class, where there are more than two |
         | `error` | string | why a video could not be read; it has one row, without a window |
     """
+    rows = list(rows)
     names = classes if len(classes) > 2 else ()
+    further = next((list(row.answers) for row in rows if row.answers), [])
     values = [
         row._asdict()
+        | dict(row.answers or {})
         | {f"probability_{name}": (row.probabilities or {}).get(name) for name in names}
         for row in rows
     ]
@@ -237,6 +245,7 @@ def windows(rows: Iterable[WindowRow], classes: Sequence[str]) -> pd.DataFrame:
         "path": "string",
         **dict.fromkeys(("start_s", "end_s", "probability"), "float64"),
         **{f"probability_{name}": "float64" for name in names},
+        **{name: "string" if name == "class" else "float64" for name in further},
         "error": "string",
     }
     return pd.DataFrame(values, columns=list(types)).astype(types)

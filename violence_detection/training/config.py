@@ -17,6 +17,7 @@ from violence_detection.system import cluster_spec
 from violence_detection.training.training_settings import (
     BatchConfig,
     DecisionConfig,
+    DistillationConfig,
     ModelConfig,
     OptimisationConfig,
     SelectionConfig,
@@ -171,6 +172,7 @@ class TrainConfig(CommandConfig):
     devices: DeviceConfig = nested(DeviceConfig)
     selection: SelectionConfig = nested(SelectionConfig)
     decision: DecisionConfig = nested(DecisionConfig)
+    distillation: DistillationConfig = nested(DistillationConfig)
     profile: str | None = option(
         None,
         "Record a trace of these steps, for example 10,20, for TensorBoard's profile plugin.",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 PROBABILITY, PROBABILITIES = "probability", "probabilities"  # outputs of a model
+ANOMALY_SCORE = "anomaly_score"  # where the run has anomaly outputs
 FEATURES, FRAMES, FPS = "features", "frames", "fps"  # its inputs
 
 ClipFunction = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]

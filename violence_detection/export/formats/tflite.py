@@ -137,4 +137,5 @@ def shift_log_odds(model: "keras.Model", shift: np.ndarray) -> "keras.Model":
     taken = {operation.name for operation in model.operations}
     name = next(name for name in map("shift_{}".format, itertools.count()) if name not in taken)
     probabilities = model.output[_format.PROBABILITIES if several else _format.PROBABILITY]
-    return keras.Model(model.input, Shift(name=name)(probabilities), name=model.name)
+    outputs = {**model.output, **Shift(name=name)(probabilities)}
+    return keras.Model(model.input, outputs, name=model.name)

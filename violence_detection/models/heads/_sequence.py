@@ -68,7 +68,13 @@ def build(
 
 
 def recurrence(
-    cell: type[keras.layers.RNN], name: str, *, layers: int, units: int, computed: str
+    cell: type[keras.layers.RNN],
+    name: str,
+    *,
+    layers: int,
+    units: int,
+    computed: str,
+    dropout: float = 0.0,
 ) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
     """An encoder of stacked bidirectional recurrences, (B, T, any) -> (B, T, 2 units).
 
@@ -78,6 +84,7 @@ def recurrence(
         layers, units: Number of layers, and units of each direction.
         computed: `cudnn`, `loop`, or `unrolled`: a copy of the cell for each frame, if layers
             times frames are few.
+        dropout: Fraction dropped after each layer.
     """
 
     def encode(hidden):
@@ -90,6 +97,38 @@ def recurrence(
                 unroll=computed == "unrolled" and few,
             )
             hidden = keras.layers.Bidirectional(forward, name=f"{name}_{number}")(hidden)
+            if dropout:
+                hidden = keras.layers.Dropout(dropout, name=f"{name}_dropout_{number}")(hidden)
         return hidden
 
     return encode
+
+
+def transformer_block(
+    hidden: keras.KerasTensor, *, heads: int, units: int, dropout: float, name: str
+) -> keras.KerasTensor:
+    """Self-attention between frames and two dense layers, norms first: (B, T, H) to the same.
+
+    Args:
+        hidden: The frames.
+        heads: Heads of the self-attention; each has H / heads dimensions, rounded up.
+        units: Units of the first dense layer.
+        dropout: Fraction dropped of the output of each half.
+        name: Prefix of the layer names.
+    """
+    size = hidden.shape[-1]
+    # No dropout inside: with it Keras computes the softmax in the reduced precision. No biases:
+    # a bias of the keys cancels in the softmax.
+    attention = keras.layers.MultiHeadAttention(
+        heads, -(-size // heads), use_bias=False, name=f"{name}_attention"
+    )
+    normed = keras.layers.LayerNormalization(name=f"{name}_attention_norm")(hidden)
+    residual = attention(normed, normed)
+    residual = keras.layers.Dropout(dropout, name=f"{name}_attention_dropout")(residual)
+    hidden = keras.layers.Add(name=f"{name}_attention_sum")([hidden, residual])
+
+    residual = keras.layers.LayerNormalization(name=f"{name}_norm")(hidden)
+    residual = keras.layers.Dense(units, activation="gelu", name=f"{name}_hidden")(residual)
+    residual = keras.layers.Dense(size, name=f"{name}_output")(residual)
+    residual = keras.layers.Dropout(dropout, name=f"{name}_dropout")(residual)
+    return keras.layers.Add(name=f"{name}_sum")([hidden, residual])

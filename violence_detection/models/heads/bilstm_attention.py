@@ -9,6 +9,8 @@ from violence_detection.models.heads import _sequence
 from violence_detection.models.outputs._output import Encoded
 from violence_detection.registry import Range
 
+_BLOCK_HEADS = 4
+
 
 def build(
     *,
@@ -19,6 +21,9 @@ def build(
     units: Annotated[int, Range(1, 4096)] = 32,
     feature_dropout: Annotated[float, Range(0, 0.99)] = 0.7,
     dropout: Annotated[float, Range(0, 0.99)] = 0.5,
+    layer_dropout: Annotated[float, Range(0, 0.99)] = 0.0,
+    norm: bool = False,
+    block: Annotated[int, Range(0, 8192)] = 0,
     change: bool = True,
     statistics: bool = True,
 ) -> Encoded:
@@ -33,16 +38,37 @@ def build(
         feature_dropout: Fraction of the features dropped before the recurrence, for a whole
             clip at a time.
         dropout: Fraction dropped before the output.
+        layer_dropout: Fraction dropped after each LSTM layer, and in the block.
+        norm: Normalise each frame after the recurrence (layer normalisation).
+        block: Units of the first dense layer of a Transformer block of 4 heads between recurrence
+            and attention; 0 for none.
         change: Give the recurrence also the change of each feature from frame to frame.
         statistics: Give the output also the mean, deviation and mean absolute first and
             second difference over time of the features: on a few hundred videos the
             recurrence alone overfits.
     """
+    recur = _sequence.recurrence(
+        keras.layers.LSTM,
+        "bilstm",
+        layers=layers,
+        units=units,
+        computed=recurrence,
+        dropout=layer_dropout,
+    )
+
+    def encode(hidden):
+        hidden = recur(hidden)
+        if norm:
+            hidden = keras.layers.LayerNormalization(name="norm")(hidden)
+        if block:
+            hidden = _sequence.transformer_block(
+                hidden, heads=_BLOCK_HEADS, units=block, dropout=layer_dropout, name="block"
+            )
+        return hidden
+
     return _sequence.build(
         "bilstm_attention",
-        _sequence.recurrence(
-            keras.layers.LSTM, "bilstm", layers=layers, units=units, computed=recurrence
-        ),
+        encode,
         examples=examples,
         projection=projection,
         attention=units,

@@ -53,7 +53,7 @@ def build(
     def encode(hidden):
         hidden = SinePositions(name="positions")(hidden)
         for number in range(1, layers + 1):
-            hidden = _block(
+            hidden = _sequence.transformer_block(
                 hidden,
                 heads=heads,
                 units=units,
@@ -73,24 +73,3 @@ def build(
         change=change,
         statistics=statistics,
     )
-
-
-def _block(
-    hidden: keras.KerasTensor, *, heads: int, units: int, dropout: float, name: str
-) -> keras.KerasTensor:
-    size = hidden.shape[-1]
-    # No dropout inside: with it Keras computes the softmax in the reduced precision. No biases:
-    # a bias of the keys cancels in the softmax.
-    attention = keras.layers.MultiHeadAttention(
-        heads, -(-size // heads), use_bias=False, name=f"{name}_attention"
-    )
-    normed = keras.layers.LayerNormalization(name=f"{name}_attention_norm")(hidden)
-    residual = attention(normed, normed)
-    residual = keras.layers.Dropout(dropout, name=f"{name}_attention_dropout")(residual)
-    hidden = keras.layers.Add(name=f"{name}_attention_sum")([hidden, residual])
-
-    residual = keras.layers.LayerNormalization(name=f"{name}_norm")(hidden)
-    residual = keras.layers.Dense(units, activation="gelu", name=f"{name}_hidden")(residual)
-    residual = keras.layers.Dense(size, name=f"{name}_output")(residual)
-    residual = keras.layers.Dropout(dropout, name=f"{name}_dropout")(residual)
-    return keras.layers.Add(name=f"{name}_sum")([hidden, residual])

@@ -48,26 +48,18 @@ class Border(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="violence_detection")
-class ErrorScore(keras.layers.Layer):
-    """The score e / (e + border) of the columns of `Border`, float32 (B, any) -> (B, 1).
+class FirstScore(keras.layers.Layer):
+    """e / (e + first) of the columns of `Border`, float32 (B, any) -> (B, 1): the score by the
+    border of the first step, which does not change after it."""
 
-    Args:
-        first: Take the border of the first step.
-    """
-
-    def __init__(self, first: bool = False, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        self.first = first
 
     def call(self, inputs):
-        border = inputs[:, 1:2] if self.first else inputs[:, 2:3]
-        return inputs[:, :1] / (inputs[:, :1] + border)
+        return inputs[:, :1] / (inputs[:, :1] + inputs[:, 1:2])
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 1)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "first": self.first}
 
 
 class Anomaly(OutputDefaults):
@@ -85,10 +77,10 @@ class Anomaly(OutputDefaults):
         return error / (error + np.maximum(border, _SMALLEST))
 
     def evidence(self, outputs: keras.KerasTensor) -> keras.KerasTensor:
-        return ErrorScore(first=True, name=f"{self.name}_evidence")(outputs)
+        return FirstScore(name=f"{self.name}_evidence")(outputs)
 
     def score_layers(self, outputs: keras.KerasTensor) -> keras.KerasTensor:
-        return ErrorScore(name=f"{self.name}_score")(outputs)
+        return outputs[:, :1] / (outputs[:, :1] + outputs[:, 2:3])
 
     def prepare(self, model: keras.Model, normal_clips: np.ndarray) -> None:
         layer, border = model.get_layer(f"{self.name}_border"), self._border(model, normal_clips)

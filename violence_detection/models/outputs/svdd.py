@@ -31,15 +31,16 @@ class DistanceToCentre(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        return self._distance(inputs, self.centre)
+        square = self._square(inputs, self.centre)
+        return ops.sum(square, axis=-1, keepdims=True)
 
     def call_with_constants(self, inputs):
         """The same with an array instead of the weight, for the graph of an exported model."""
-        return self._distance(inputs, np.array(self.centre, np.float32))
+        square = self._square(inputs, np.array(self.centre, np.float32))
+        return ops.sum(square, axis=-1, keepdims=True)
 
-    def _distance(self, inputs, centre):
-        difference = ops.cast(inputs, "float32") - centre
-        return ops.sum(ops.square(difference), axis=-1, keepdims=True)
+    def _square(self, inputs, centre):
+        return ops.square(ops.cast(inputs, "float32") - centre)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], 1)
