@@ -17,6 +17,7 @@ from violence_detection.commands.demo import demo
 from violence_detection.commands.doctor import doctor
 from violence_detection.commands.ensemble import ensemble
 from violence_detection.commands.evaluate import evaluate
+from violence_detection.commands.evaluate_events import evaluate_events
 from violence_detection.commands.export import export
 from violence_detection.commands.extract_features import extract_features
 from violence_detection.commands.federate import federate
@@ -49,7 +50,10 @@ main.section(
     *(check, extract_features, convert_weights, cache, label, import_annotations),
 )
 main.section("Train", advise, train, ensemble, tune, federate)
-main.section("Evaluate", evaluate, cross_validate, cross_dataset, ablate, compare, robustness, runs)
+main.section(
+    "Evaluate",
+    *(evaluate, evaluate_events, cross_validate, cross_dataset, ablate, compare, robustness, runs),
+)
 main.section("Use", predict, export)
 main.section("Watch cameras", watch, users)
 main.section("Try it", demo, doctor)

@@ -6,7 +6,7 @@ from violence_detection import units
 from violence_detection.datasets.split_words import split_of_word
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import CheckConfig, ExtractConfig, resolve_weights
-from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.config import PredictConfig, PredictorConfig
 from violence_detection.metrics import operating_points
 from violence_detection.settings import CommandConfig, option, same_as
 from violence_detection.training.training_settings import DecisionConfig
@@ -276,6 +276,19 @@ class CompareConfig(CommandConfig):
                 "`review_cost` must come with videos_per_day. Received: "
                 f"review_cost={self.review_cost:g} alone"
             )
+
+
+@dataclass(frozen=True)
+class EventsConfig(PredictorConfig):
+    """Settings of `evaluate-events`: those of its predictor, and of the intervals."""
+
+    split: str = option(
+        "all",
+        "Split of the videos: that of their rows in videos.csv.",
+        group="Data",
+        choices=("train", "validation", "test", "all"),
+    )
+    bootstrap: int = same_as(EvaluateConfig, "bootstrap")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,81 @@
+"""The command `evaluate-events`: a run on long videos with annotated events."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.evaluation.config import EventsConfig
+from violence_detection.reports import console
+from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.evaluation.event_scores import EventsResult
+
+
+@click.command(
+    cls=Command,
+    short_help="Score a run on annotated events.",
+    epilog=example("violence-detection evaluate-events checkpoints/my_run my_videos --split test"),
+)
+@click.argument("run", type=PATH)
+@click.argument("video_dir", type=PATH, metavar="VIDEO_DIR")
+@options_of(EventsConfig)
+def evaluate_events(settings: EventsConfig, flags: CommonFlags, run: str, video_dir: str) -> None:
+    """Score a run on long videos, frame by frame and event by event.
+
+    VIDEO_DIR is a folder whose videos.csv has events as parts (start_s, end_s), as
+    import-annotations leaves it; what no violent part covers is normal. The videos are predicted as
+    `predict` does. Reported are the area under the ROC curve and the average precision over frames,
+    the events found, the time until they are, and false alarms an hour."""
+
+    def stage() -> Stage:
+        from violence_detection.evaluation.event_scores import EventsStage
+
+        return EventsStage(run, video_dir, settings, force=flags.force)
+
+    run_stage(stage, flags, lines=event_lines, failed=lambda result: len(result.left_out))
+
+
+def event_lines(result: "EventsResult") -> list[str]:
+    """The console text of a result."""
+    scores = result.scores
+    lines = [
+        f"run         {result.run}",
+        f"videos      {result.videos} of {counted(result.recordings, 'recording')}, "
+        f"{scores.hours:.2g} h, {100 * scores.violent_fraction:.1f}% of it within events",
+        f"frames      AUC {_rate(scores.frame_auc, scores.frame_auc_ci)}, average precision "
+        f"{_rate(scores.frame_ap, scores.frame_ap_ci)} (by chance {scores.violent_fraction:.3f})",
+        f"events      {scores.detected} of {scores.events} found"
+        + (f" ({_interval(scores.event_recall_ci)})" if scores.event_recall_ci else ""),
+    ]
+    if scores.time_to_detect_s is not None:
+        lines.append(
+            f"delay       {scores.time_to_detect_s:.1f} s from the start of an event to the first "
+            f"alarm (median; 90% within {scores.time_to_detect_p90_s:.1f} s)"
+        )
+    lines += [
+        f"false       {counted(scores.false_alarms, 'alarm')} outside of events, "
+        f"{scores.false_alarms_per_hour:.2g} an hour"
+        + (
+            f" ({_interval(scores.false_alarms_per_hour_ci, '.2g')})"
+            if scores.false_alarms_per_hour_ci
+            else ""
+        ),
+        f"threshold   {result.threshold:.3f}",
+        *[f"left out    {path}: {reason}" for path, reason in result.left_out],
+        f"table       {result.table}",
+    ]
+    return lines
+
+
+def _rate(value: float | None, interval: Sequence[float] | None) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.3f}" + (f" ({_interval(interval, '.3f')})" if interval else "")
+
+
+def _interval(interval: Sequence[float] | None, form: str = ".1%") -> str:
+    return console.format_interval(interval, form)
