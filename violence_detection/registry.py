@@ -29,7 +29,7 @@ _FOLDERS = {
     "heads": "models.heads",
     "losses": "models.losses",
     "augmentations": "training.augmentations",
-    "corruptions": "evaluation.robustness.corruptions",
+    "corruptions": "video.corruptions",
     "formats": "export.formats",
     "outputs": "models.outputs",
     "detectors": "models.detectors",

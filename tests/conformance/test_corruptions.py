@@ -9,8 +9,8 @@ from support.videos import frames_of
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.robustness import corrupted_video
-from violence_detection.evaluation.robustness.corruptions import compress
-from violence_detection.evaluation.robustness.corruptions._corruption import (
+from violence_detection.video.corruptions import compress
+from violence_detection.video.corruptions._corruption import (
     VideoFrames,
     lossless_writer,
 )

@@ -18,10 +18,10 @@ from violence_detection.errors import CacheError, ConfigError, VideoError
 from violence_detection.evaluation.robustness import corrupted_features, study
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL, Excerpt
-from violence_detection.evaluation.robustness.corruptions import compress
 from violence_detection.evaluation.robustness.study import CorruptionTask, _PredictionFile
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
+from violence_detection.video.corruptions import compress
 
 CONDITIONS = "darken,drop_frames(fps=4),mirror+noise"
 

@@ -2,7 +2,7 @@
 
 import cv2
 
-from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, each_frame
+from violence_detection.video.corruptions._corruption import Corruption, each_frame
 
 
 def build() -> Corruption:

@@ -5,8 +5,8 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, each_frame
 from violence_detection.registry import Range
+from violence_detection.video.corruptions._corruption import Corruption, each_frame
 
 
 def build(*, side: Annotated[int, Range(8, 4320)] = 90) -> Corruption:

@@ -5,8 +5,8 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, VideoFrames
 from violence_detection.registry import Range
+from violence_detection.video.corruptions._corruption import Corruption, VideoFrames
 
 
 def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, each_frame
 from violence_detection.registry import Range
+from violence_detection.video.corruptions._corruption import Corruption, each_frame
 
 
 def build(*, share: Annotated[float, Range(0.1, 1)] = 0.8) -> Corruption:

@@ -5,8 +5,8 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, each_frame
 from violence_detection.registry import Range
+from violence_detection.video.corruptions._corruption import Corruption, each_frame
 
 
 def build(*, gamma: Annotated[float, Range(1, 10)] = 2.5) -> Corruption:

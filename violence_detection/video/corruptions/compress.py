@@ -8,12 +8,12 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.errors import ConfigError
-from violence_detection.evaluation.robustness.corruptions._corruption import (
+from violence_detection.registry import Range
+from violence_detection.video.corruptions._corruption import (
     Corruption,
     VideoFrames,
     Writer,
 )
-from violence_detection.registry import Range
 
 _ENCODERS = {"h264": "libx264", "mpeg4": "mpeg4"}
 _GROUP_S = 2.0  # between key frames, as in cameras

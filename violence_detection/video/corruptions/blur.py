@@ -5,12 +5,12 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._corruption import (
+from violence_detection.registry import Range
+from violence_detection.video.corruptions._corruption import (
     REFERENCE_SIDE_PX,
     Corruption,
     each_frame,
 )
-from violence_detection.registry import Range
 
 
 def build(*, sigma: Annotated[float, Range(0.1, 50)] = 3.0) -> Corruption:
