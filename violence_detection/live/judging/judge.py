@@ -31,7 +31,9 @@ from violence_detection.system import devices
 
 log = logging.getLogger(__name__)
 
-_MAX_IMAGES = 64  # of a batch
+# Of a batch on a GPU. On a processor several windows take as long together as one after the other,
+# and the first would wait for the last.
+_MAX_IMAGES = 64
 _FILL_S = 0.05  # that a window waits for others to fill a batch
 _LOAD_EVERY_S = 0.5
 # An engine encodes batches of one size and pads the last. A processor gains at most a twentieth
@@ -62,8 +64,16 @@ def main(start: JudgeStart, channel: WorkerChannel) -> None:
             time.monotonic() - began_s,
         )
     )
-    thresholds = scorer.thresholds
-    Judge(queue, scorer, channel.send, classes=scorer.classes, score=thresholds.score).run()
+    judge = Judge(
+        queue,
+        scorer,
+        channel.send,
+        classes=scorer.classes,
+        score=scorer.thresholds.score,
+        max_images=scorer.max_images,
+        fill_s=_FILL_S if scorer.max_images > scorer.images_per_window else 0.0,
+    )
+    judge.run()
 
 
 class WindowScorer:
@@ -77,6 +87,7 @@ class WindowScorer:
         thresholds: The same with those of single classes.
         side: S, in pixels.
         images_per_window: T times K.
+        max_images: Images that are worth encoding together.
     """
 
     def __init__(self, run: Run) -> None:
@@ -100,6 +111,7 @@ class WindowScorer:
         self.thresholds = record.thresholds
         self.classes = tuple(record.classes)
         self.side, self.images_per_window = space.frame_size, self._extractor.images_per_clip
+        self.max_images = _MAX_IMAGES if gpus else self.images_per_window
 
     def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Features of N images, float16 (N, D), of uint8 (S, S, 3) each."""
@@ -163,6 +175,7 @@ class Judge:
         *,
         classes: tuple[str, ...] = (),
         score: Callable[[np.ndarray], np.ndarray] = violence_score,
+        max_images: int = _MAX_IMAGES,
         fill_s: float = _FILL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -173,11 +186,13 @@ class Judge:
             send: Takes messages for the supervisor.
             classes: Names; with more than two, messages have the probability of each.
             score: The score that alarms go by, of the probabilities of a window, (K,).
+            max_images: Images of a batch, at most, unless a window has more.
             fill_s: Seconds that a window waits for others to fill a batch.
             clock: Monotonic seconds.
         """
         self._queue, self._scorer, self._send, self._score = queue, scorer, send, score
         self._classes, self._fill_s, self._clock = classes, fill_s, clock
+        self._max_images = max_images
         self._judged = self._unjudged = self._images = 0
         self._busy_s, self._told_s = 0.0, -_LOAD_EVERY_S
 
@@ -188,9 +203,9 @@ class Judge:
 
     def step(self) -> None:
         """Judges the next batch, if windows come in half a second, and reports the load."""
-        self._queue.wait(images=_MAX_IMAGES, first_s=_LOAD_EVERY_S, more_s=self._fill_s)
+        self._queue.wait(images=self._max_images, first_s=_LOAD_EVERY_S, more_s=self._fill_s)
         self._tell_load()
-        batch = self._queue.take(_MAX_IMAGES)
+        batch = self._queue.take(self._max_images)
         for window in batch.passed:
             self._pass_on(window)
         if not batch.windows:
