@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 pytest.importorskip("fastapi")
+import httpx2 as httpx
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
@@ -23,6 +24,7 @@ from violence_detection.live.access.login_delays import LoginError
 from violence_detection.live.web import api, pages
 from violence_detection.live.web.app import create_app
 from violence_detection.live.web.server import make_server
+from violence_detection.live.web.sign_in import SignIn
 from violence_detection.live.web.slow_clients import BoundedProtocol
 
 PASSWORD = "correct horse"
@@ -143,6 +145,38 @@ def test_login_leads_back_with_its_query_below_a_root(page):
     with _served(page, WebSettings(listen="127.0.0.1:0", root_path="/watch")) as port:
         answer = _ask(port, b"GET /events?camera=door&day=x HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"location: /watch/login?next=/events%3Fcamera%3Ddoor%26day%3Dx\r\n" in answer
+
+
+def test_every_link_of_a_page_below_a_root_stays_below_it(page, tmp_path):
+    """As behind nginx at /watch/, which takes the root off (docs/live.md)."""
+    event = draw_event(page.requests.store, tmp_path)
+    page.accounts.add_user("anna", PASSWORD, role="admin")
+    page.sign_in = SignIn(page.accounts, is_local=False)
+    settings = WebSettings(listen="127.0.0.1:0", root_path="/watch", behind_proxy=True)
+    proxy = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https", "Host": "watch.example"}
+    with (
+        _served(page, settings) as port,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=proxy) as client,
+    ):
+        form = {"name": "anna", "password": PASSWORD, "next": f"/events/{event}"}
+        answer = client.post("/login", data=form, headers={"Origin": "https://watch.example"})
+        assert answer.headers["location"] == f"/watch/events/{event}"
+        cookies = [text.split("; ") for text in answer.headers.get_list("set-cookie")]
+        assert len(cookies) == 2 and all("Path=/watch" in parts for parts in cookies)
+        client.headers["Cookie"] = "; ".join(parts[0] for parts in cookies)
+        for path in ("/", "/events", f"/events/{event}", "/health", "/cameras/door", "/audit"):
+            answer = client.get(path)
+            assert answer.status_code == 200, path
+            links = re.findall(r'(?:href|src|action)="(/[^"]*)"', answer.text)
+            assert links and all(link.startswith("/watch/") for link in links), path
+            for link in {link for link in links if "/static/" in link}:
+                assert client.get(link.removeprefix("/watch")).status_code == 200
+        assert "192.0.2.7" in answer.text  # the audit has the address of who asks
+        assert client.get("/review").headers["location"].startswith("/watch/events/")
+        for origin, status in (("https://watch.example", 200), ("https://evil.example", 403)):
+            headers = {"Origin": origin, "X-Violence-Detection": "1"}
+            answer = client.post(f"/api/events/{event}/acknowledge", headers=headers, json={})
+            assert answer.status_code == status
 
 
 def test_an_open_page_refuses_what_came_through_a_proxy(client):
