@@ -26,6 +26,7 @@ class CrossValidateConfig(CommandConfig):
         without=(
             *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume"),
             *("checkpoint_epochs", "recall_bar", "profile", "calibrate_by", "class_threshold"),
+            "distillation",
         ),
         changes={
             "calibration_folds": {
@@ -222,6 +223,7 @@ class CrossDatasetConfig(CommandConfig):
             *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "profile"),
             "class_threshold",
             "one_class",
+            "distillation",
         ),
     )
     name: str = option(
@@ -265,7 +267,7 @@ class TuneConfig(CommandConfig):
         without=(
             *("extract", "dataset_path", "hosts", "rank", "run", "resume", "checkpoint_epochs"),
             *("monitor", "ensemble", "use_focal_loss", "operating_point", "recall_bar", "profile"),
-            *("calibrate_by", "calibration_folds", "one_class", "class_threshold"),
+            *("calibrate_by", "calibration_folds", "one_class", "class_threshold", "distillation"),
         ),
         changes={
             "seeds": {

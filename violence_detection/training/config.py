@@ -100,7 +100,7 @@ class TrainConfig(CommandConfig):
         ExtractConfig,
         shared=("seed", "split"),
         # train derives `views` from --augment; the others are for an extraction of its own
-        without=("views", "executor", "address", "machines", "shard", "verify"),
+        without=("views", "view_kinds", "executor", "address", "machines", "shard", "verify"),
         renamed={
             "batch_size": "extract_batch_size",
             "mixed_precision": "extract_mixed_precision",

@@ -50,6 +50,7 @@ class Objective:
         self._columns = dict(
             zip(outputs.names, map(slice, widths[:-1].tolist(), widths[1:].tolist()), strict=True)
         )
+        self._width = int(widths[-1])
         first = [0.0] * (len(self.names) + 1) if self._dynamic else []
         self._places: dict[str, slice] = {}
         for output in outputs.outputs:
@@ -78,16 +79,18 @@ class Objective:
         """The loss of each output for each row, (B,) each, not weighted.
 
         Args:
-            targets: (B, C), see `OutputSet.targets`.
+            targets: (B, C), see `OutputSet.targets`; further columns are for the loss of `classes`.
             outputs: Of the classifier.
             state: (S,).
         """
         if not self.names:
             return [self.classes_loss(targets, outputs)]
-        losses = []
+        losses, further = [], targets[:, self._width :]
         for output in self.outputs.outputs:
             own, given = targets[:, self._columns[output.name]], outputs[output.name]
             if output.name == CLASSES:
+                if further.shape[-1]:
+                    own = tf.concat([own, further], axis=-1)
                 losses.append(self.classes_loss(own, given))
             else:
                 losses.append(output.loss(own, given, state[self._places[output.name]]))

@@ -18,11 +18,12 @@ from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_counts import count_splits
 from violence_detection.datasets.videos import Problem
+from violence_detection.errors import ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.calibration_predictions import CalibrationPredictions
-from violence_detection.models.output_set import OutputSet
 from violence_detection.models.class_thresholds import ClassThresholds
+from violence_detection.models.output_set import CLASSES, OutputSet
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import RunScores
 from violence_detection.models.training_clips import TrainingClips
@@ -33,6 +34,7 @@ from violence_detection.system.coordination import coordinator_of
 from violence_detection.training import (
     batching,
     calibration_folds,
+    distillation,
     multi_seed,
     one_class,
     run_setup,
@@ -76,6 +78,7 @@ class TrainingStage:
             callbacks: Further Keras callbacks of every training, see `Trainer`.
         """
         self._asked, self._force, self._callbacks = config, force, callbacks
+        self._teacher: distillation.TeacherSource | None = None
 
     def prepare(self) -> TrainingPlan:
         """Checks the settings and, with `features`, the videos; writes nothing.
@@ -226,6 +229,8 @@ class TrainingStage:
         if self._initial_weights and not self._is_started:
             self._initial_weights.check(cache, classes)
         ClassThresholds.from_text(config.decision.class_threshold, classes, 0.5)
+        if not self._is_started:
+            self._teacher = self._find_teacher(cache, entries, classes)
         training_readiness.check_splits(entries, classes)
         if batching.reads_views(config.batches.augment):
             dataset.view_count([entry for entry in entries if entry.split == "train"])
@@ -249,11 +254,18 @@ class TrainingStage:
                 "in a training of several machines: a fold is trained on one. Received: "
                 f"{len(self._cluster)} machines"
             )
-        if not self._initial_weights:
-            return ""
         own = [
             dataclasses.replace(entry, split="test") for entry in entries if entry.split != "test"
         ]
+        if self._config.distillation.teacher is not None:
+            known = self._teacher.known if self._teacher else self._run.config()["teacher"]["known"]
+            if known:
+                return (
+                    "if the teacher was trained on the videos of the folds. Received: a teacher "
+                    f"that was trained on {known} of them or their recordings"
+                )
+        if not self._initial_weights:
+            return ""
         overlap = self._initial_weights.overlap(cache, own)["test"]
         if not overlap:
             return ""
@@ -275,6 +287,12 @@ class TrainingStage:
         clips = read_splits(cache, entries, classes, views=views)
         for counts in count_splits((entry.label, entry.group, entry.split) for entry in entries):
             log.info(f"{counts.split.capitalize()}: {counts}")
+        teacher, source = None, self._teacher
+        if self._is_started and config.distillation.teacher is not None:
+            teacher = distillation.Teacher.read(self._run.state_dir, config.distillation)
+        elif source is not None:
+            taught = ("train", "validation") if self._calibration.folds else ("train",)
+            teacher = source.predict([entry for entry in entries if entry.split in taught])
         return TrainingJob(
             device_setup,
             cache,
@@ -285,7 +303,30 @@ class TrainingStage:
             self._initial_weights,
             own_split=config.own_split is not None,
             calibration=self._calibration,
+            teacher=teacher,
+            taught_by=source and source.to_json(),
         )
+
+    def _find_teacher(
+        self, cache: FeatureCache, entries: list[ManifestEntry], classes: list[str]
+    ) -> "distillation.TeacherSource | None":
+        """The teacher of this training, checked; None without one.
+
+        Raises:
+            RunError, CacheError, ConfigError: If it cannot teach this training.
+        """
+        config = self._config
+        if config.distillation.teacher is None:
+            return None
+        if (
+            config.one_class
+            or CLASSES not in OutputSet.of_spec(config.model.outputs, len(classes)).names
+        ):
+            raise ConfigError(
+                "`teacher` must come with the output classes, which learns from it. Received: "
+                f"outputs={config.model.outputs}, one_class={config.one_class}"
+            )
+        return distillation.TeacherSource.find(config.distillation, cache, entries, classes)
 
     def _read_features(self) -> tuple[FeatureCache, list[dict[str, str]]]:
         """The features, and the videos that this training's extraction could not read."""

@@ -24,6 +24,7 @@ from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import step_builder, xla_trial
 from violence_detection.training.callbacks import HistoryFile, Profiler
 from violence_detection.training.checkpoint import Checkpoint, save_classifier
+from violence_detection.training.distillation import Teacher
 from violence_detection.training.epoch_selection import EpochSelection, check_monitor
 from violence_detection.training.objective import Objective
 from violence_detection.training.step import AT_ONCE, TrainingStep, separate_dropout
@@ -60,6 +61,7 @@ class Trainer:
         initial: keras.Model | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         totals: ClassTotals | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         """Builds everything that the epochs need; nothing is written before they start.
 
@@ -77,6 +79,7 @@ class Trainer:
                 first and the last of them, the latter with their means. The model has no
                 optimizer: the schedule sets the learning rate.
             totals: Sums by class that the weights of videos follow; None for those of `train`.
+            teacher: Predictions of the training videos that are learned, too.
         """
         self.run, self.settings, self.device_setup = run, settings, device_setup
         self.classes = classes
@@ -99,6 +102,10 @@ class Trainer:
             label_smoothing=settings.model.label_smoothing,
             class_fractions=self.data.class_fractions,
         )
+        if teacher is not None:
+            soft = teacher.columns(clips["train"].entries)
+            self.data.targets = np.concatenate([self.data.targets, soft], axis=1)
+            loss = teacher.loss(loss)
         monitor = settings.selection.monitor
         check_monitor(monitor, clips["validation"].labels)
         objective = functools.partial(

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,6 +43,7 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     import keras
 
+    from violence_detection.training.distillation import Teacher
     from violence_detection.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,8 @@ class TrainingJob:
             drawn at random.
         own_split: True if the split was drawn for this training alone.
         calibration: The predictions that temperature and threshold are chosen on.
+        teacher: Predictions of the videos that are learned beside their labels.
+        taught_by: The entry of the teacher in the run's record.
     """
 
     device_setup: DeviceSetup
@@ -77,6 +80,8 @@ class TrainingJob:
     initial_weights: InitialWeights | None = None
     own_split: bool = False
     calibration: CalibrationPlan = CalibrationPlan()
+    teacher: "Teacher | None" = None
+    taught_by: Mapping[str, Any] | None = None
 
     @property
     def effective(self) -> EffectiveSettings:
@@ -148,6 +153,7 @@ class TrainingJob:
             classes=self.classes,
             initial=self.initial_weights.load() if self.initial_weights else None,
             callbacks=callbacks,
+            teacher=self.teacher,
         )
 
     def start_run(
@@ -174,7 +180,10 @@ class TrainingJob:
             own_split=self.own_split,
             effective=self.effective_in(trainer) if trainer else self.effective,
             initial_weights=self.initial_weights,
+            taught_by=self.taught_by,
         )
+        if self.teacher is not None:
+            self.teacher.write(run.state_dir)
 
     def predict_out_of_fold(
         self, run: Run, settings: TrainingSettings, seeds: Sequence[int]

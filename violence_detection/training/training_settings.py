@@ -328,6 +328,52 @@ class DecisionConfig(Config):
 
 
 @dataclass(frozen=True)
+class DistillationConfig(Config):
+    """The teacher of a training; see `distillation`."""
+
+    teacher: str | None = option(
+        None,
+        "Run, or ensemble, whose predictions of the training videos are learned beside their "
+        "labels; it may be of another feature space of the same videos.",
+        group="Model",
+        path="DIRECTORY",
+    )
+    teacher_features: str | None = option(
+        None,
+        "Folder of features in the teacher's feature space; default: beside those of the training, "
+        "else where the teacher was trained.",
+        group="Model",
+        path="DIRECTORY",
+    )
+    teacher_temperature: float = option(
+        4.0,
+        "Temperature that softens the predictions of teacher and classifier.",
+        group="Model",
+        above=0.0,
+        high=100.0,
+    )
+    teacher_weight: float = option(
+        0.7,
+        "Weight of the teacher in the loss; the labels have the rest.",
+        group="Model",
+        low=0.0,
+        high=1.0,
+    )
+    allow_teacher_overlap: bool = option(
+        False,
+        "Accept a teacher that was trained on validation or test videos, or their recordings: the "
+        "scores are then better than on new videos.",
+        group="Model",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        idle = sorted(self.given - {"teacher"})
+        if self.teacher is None and idle:
+            raise ConfigError(f"`{idle[0]}` must come with teacher. Received: teacher=None")
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """The settings of one training of a `TrainingJob`.
 
