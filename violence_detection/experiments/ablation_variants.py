@@ -13,7 +13,7 @@ _FOCAL, _CROSSENTROPY = "focal(alpha=auto, gamma=2.0)", "crossentropy"
 
 @dataclass(frozen=True)
 class Hardware:
-    """What this machine can do, as far as variants need it.
+    """The abilities of this machine, as far as variants need them.
 
     Attributes:
         gpus: Number of GPUs.

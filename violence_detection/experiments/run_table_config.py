@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from violence_detection.reports.run_table import SORTED_BY
 from violence_detection.settings import CommandConfig, option, same_as
 from violence_detection.training.config import TrainConfig
 
@@ -18,6 +17,6 @@ class RunTableConfig(CommandConfig):
         "auc",
         "Column that orders the table: the highest, the newest or the first name on top.",
         group="Output",
-        choices=SORTED_BY,
+        choices=("auc", "accuracy", "date", "name"),
     )
     html: str | None = option(None, "File for the table as a page.", group="Output", path="FILE")

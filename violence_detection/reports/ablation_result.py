@@ -109,7 +109,7 @@ class AblationResult:
 
     @property
     def missing(self) -> list[AblationRow]:
-        """What cannot be had here."""
+        """The rows that cannot be had here."""
         return [row for row in self.rows if row.missing]
 
     def to_json(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from violence_detection.reports import console, html
 from violence_detection.system import files
 from violence_detection.units import counted
 
-SORTED_BY = ("auc", "accuracy", "date", "name")
 _GAP = 2  # columns between cells
 _FEWEST = 8  # characters of a text that is cut
 _MOST_NAME = 32
@@ -88,8 +87,8 @@ class RunTable:
 
 
 def sort_rows(rows: Sequence[RunRow], by: str) -> list[RunRow]:
-    """The rows by a column of `SORTED_BY`: the best, the newest or the first name on top, and
-    those without a value last."""
+    """The rows by `auc`, `accuracy`, `date` or `name`: the best, the newest or the first name on
+    top, and those without a value last."""
     by_name = sorted(rows, key=lambda row: row.name)
     if by == "name":
         return by_name

@@ -32,13 +32,13 @@ class Installed:
 
     @property
     def problem(self) -> str:
-        """What is wrong, in words; empty if nothing is."""
+        """The problem in words; empty if there is none."""
         absent = [f"{name} (not installed)" for name in self.missing]
         return ", ".join([*absent, *self.unfit])
 
 
 def by_extra() -> dict[str, Installed]:
-    """What is installed for each extra, by its name; the requirements of every installation have
+    """The installed libraries of each extra, by its name; the requirements of every installation have
     the name "". Extras for developers are left out."""
     required: dict[str, list[Requirement]] = defaultdict(list)
     for line in importlib.metadata.requires(_PACKAGE) or ():
