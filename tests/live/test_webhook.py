@@ -11,12 +11,14 @@ import ssl
 import subprocess
 import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.live.notifiers import webhook
+from violence_detection.live.notifiers._http_proxy import proxy_of
 from violence_detection.live.storage.messages import Message
 
 MESSAGE = Message(
@@ -190,13 +192,86 @@ def test_a_certificate_is_verified(tmp_path):
     assert len(server.requests) == 1
 
 
+class Proxy(Handler):
+    """Passes on what it is asked for to one server, whatever its name."""
+
+    def do_CONNECT(self):
+        self.server.asked.append(("CONNECT", self.path, self.headers["Proxy-Authorization"]))
+        if self.server.status != 200:
+            return self.send_error(self.server.status)
+        self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+        with socket.create_connection(self.server.target) as target:
+            back = threading.Thread(target=self._pass, args=(target, self.connection), daemon=True)
+            back.start()
+            self._pass(self.connection, target)
+            back.join(5)
+
+    def do_POST(self):
+        self.server.asked.append(("POST", self.path, self.headers["Proxy-Authorization"]))
+        super().do_POST()
+
+    @staticmethod
+    def _pass(source, target):
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                target.sendall(part)
+            target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def proxying(target):
+    proxy = Server()
+    proxy.RequestHandlerClass, proxy.asked, proxy.target = Proxy, [], target
+    with serving(proxy):
+        yield proxy
+
+
+def test_the_proxy_of_the_environment_is_taken(monkeypatch, tmp_path, server):
+    certificate, key = self_signed(tmp_path)
+    tls = Server()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    tls.socket = context.wrap_socket(tls.socket, server_side=True)
+    with serving(tls), proxying(tls.server_address) as proxy:
+        address = f"http://me:p%40ss@127.0.0.1:{proxy.server_address[1]}"
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, address)
+        monkeypatch.setenv("no_proxy", "direct.example")
+        options = {"ca_file": str(certificate), "timeout_s": 10.0}
+        for url in ("https://hook.example/a?b=1", "http://u:p@hook.example/plain"):
+            assert send(build("webhook", url, **options)).state == "delivered"
+        login = f"Basic {base64.b64encode(b'me:p@ss').decode()}"
+        assert proxy.asked == [
+            ("CONNECT", "hook.example:443", login),
+            ("POST", "http://hook.example/plain", login),
+        ]
+        assert tls.requests[0][0] == "/a?b=1" and "Proxy-Authorization" not in tls.requests[0][1]
+        proxy.status = 407
+        delivery = send(build("webhook", "https://hook.example/", **options))
+        assert (delivery.state, "p@ss" in delivery.reason) == ("unavailable", False)
+        # This machine, and what NO_PROXY names, is reached directly.
+        assert send(build("webhook", server.url())).state == "delivered"
+        assert proxy_of("a", urlsplit("https://direct.example:8443/")) is None
+    monkeypatch.setenv("https_proxy", "socks5://canary:1080")
+    with pytest.raises(ConfigError, match="HTTPS_PROXY must be as http://proxy") as failure:
+        build("webhook", "https://hook.example/")
+    assert "canary" not in str(failure.value)
+
+
 def self_signed(folder):
-    """Paths of a certificate for 127.0.0.1 and its key."""
+    """Paths of a certificate for 127.0.0.1 and hook.example, and its key."""
     if not shutil.which("openssl"):
         pytest.skip("a certificate is made by openssl")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    name = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"]
+    name = [
+        "-subj",
+        "/CN=test",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1,DNS:hook.example",
+        "-days",
+        "2",
+    ]
     paths = ["-keyout", str(key), "-out", str(certificate)]
     command = ["openssl", "req", *kind, *name, *paths]
     subprocess.run(command, check=True, capture_output=True)

@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from violence_detection import __version__
 from violence_detection.errors import ConfigError
+from violence_detection.live.notifiers._http_proxy import proxy_of
 from violence_detection.live.notifying.delivery import DELIVERED, CameraState, Delivery, ShownCamera
 from violence_detection.live.storage import messages
 from violence_detection.live.storage.messages import Message
@@ -58,6 +59,7 @@ class Webhook:
 
     def __init__(self, sink: str, url: str, *, secret: str, timeout_s: float, ca_file: str) -> None:
         self._parts = _checked(sink, url)
+        self._proxy = proxy_of(sink, self._parts)
         self._secret = secret.encode()
         self._timeout_s = timeout_s
         self._context = _tls_context(sink, ca_file) if self._parts.scheme == "https" else None
@@ -102,6 +104,11 @@ class Webhook:
     def _post(self, body: bytes, headers: dict[str, str]) -> Delivery:
         path = self._parts.path or "/"
         target = f"{path}?{self._parts.query}" if self._parts.query else path
+        if self._proxy and not self._context:
+            # A proxy is asked for the whole address, and passes the request on.
+            target = f"http://{self._parts.netloc.rpartition('@')[2]}{target}"
+            if self._proxy.authorization:
+                headers = headers | {"Proxy-Authorization": self._proxy.authorization}
         with self._connected() as connection:
             connection.request("POST", target, body, headers)
             answer = connection.getresponse()
@@ -113,7 +120,8 @@ class Webhook:
         host = self._parts.hostname or ""
         port = self._parts.port or (443 if self._context else 80)
         began = time.monotonic()
-        raw = socket.create_connection((host, port), self._timeout_s)
+        first = (self._proxy.host, self._proxy.port) if self._proxy else (host, port)
+        raw = socket.create_connection(first, self._timeout_s)
         # The TLS socket takes the connection over; a second handle can still end it.
         handle, is_late = raw.dup(), threading.Event()
 
@@ -129,6 +137,8 @@ class Webhook:
         connection = kind(host, port)
         try:
             connection.sock = raw
+            if self._proxy and self._context:
+                self._proxy.open_tunnel(raw, host, port)
             if self._context:
                 connection.sock = self._context.wrap_socket(raw, server_hostname=host)
             yield connection
