@@ -55,17 +55,20 @@ def test_images_of_frames_are_those_that_extraction_reads(frames, stream):
 
 def build(frame_input: FrameInput, streams: StreamSet) -> keras.Model:
     """A graph to the mean of each image and channel: the backbone is a single pooling layer."""
-    images = keras.Input((SIZE, SIZE, 3))
+    images = keras.Input((SIZE, SIZE, 3 * max(1, len(streams.stacked))))
     backbone = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
-    features = keras.Input((3, 3 * len(streams.streams)))
+    features = keras.Input((3, 3 * len(streams.stacked or streams.streams)))
     classifier = keras.Model(features, {"probability": keras.layers.Identity()(features)})
     return end_to_end_graph.build_end_to_end(
         frame_input, streams, backbone=backbone, classifier=classifier
     )
 
 
+STREAMS = ["rgb", "motion", "rgb(focus=true)+motion(focus=true)", "rgb|motion(focus=true)"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("stream", ["rgb", "motion", "rgb(focus=true)+motion(focus=true)"])
+@pytest.mark.parametrize("stream", STREAMS)
 def test_the_graph_computes_the_images_of_extraction(frames, stream):
     _, rgb = frames
     streams = StreamSet(stream, frame_size=SIZE)
@@ -75,7 +78,7 @@ def test_the_graph_computes_the_images_of_extraction(frames, stream):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stream", ["rgb", "motion", "rgb(focus=true)+motion(focus=true)"])
+@pytest.mark.parametrize("stream", STREAMS)
 def test_a_graph_of_any_size_computes_the_images_of_extraction_at_each(stream):
     streams = StreamSet(stream, frame_size=SIZE)
     takes_fps = "motion" in stream
@@ -118,7 +121,7 @@ def test_frames_that_the_graph_was_not_built_for_are_not_predicted():
 def test_a_stream_without_a_graph_is_refused():
     streams = StreamSet("rgb", frame_size=SIZE)
     streams.streams = [dataclasses.replace(streams.streams[0], in_graph=None)]
-    images = keras.Input((SIZE, SIZE, 3))
+    images = keras.Input((SIZE, SIZE, 3 * max(1, len(streams.stacked))))
     backbone = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))
     with pytest.raises(ConfigError, match="number 1 does not have; --scope classifier works"):
         end_to_end_graph.build_end_to_end(INPUT, streams, backbone=backbone, classifier=backbone)

@@ -15,7 +15,13 @@ from violence_detection.errors import ExportError
 from violence_detection.export import classifier_graph
 from violence_detection.export.check_windows import CheckWindow, WindowImages
 from violence_detection.export.weight_compression import compress
-from violence_detection.features.backbone_weights import check_weights, load_backbone
+from violence_detection.features.backbone_weights import (
+    check_weights,
+    load_backbone,
+    load_joined_backbone,
+)
+from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.run_extractor import weights_of_parts
 from violence_detection.models.classifier import Classifier, OutputSet, load_model
 from violence_detection.models.run import Run
 from violence_detection.system import devices
@@ -141,6 +147,8 @@ class Converter:
     def _load_backbone(self, seed: int) -> "keras.Model | None":
         if self._request.weights is None:
             return None
+        if self._space.parts:
+            return load_joined_backbone(self._space, self._weights_parts(), precision="float32")
         backbone, digest = load_backbone(
             self._space.backbone,
             weights=self._request.weights,
@@ -150,6 +158,13 @@ class Converter:
         )
         check_weights(self._space, digest, self._request.weights)
         return backbone
+
+    def _weights_parts(self) -> Sequence[WeightsOrigin]:
+        """The weights of the parts of a joined space: recorded, or of the folder asked for."""
+        record = Run(self._request.run_dir).record()
+        asked = self._request.weights
+        folder = None if asked == record.weights_source else asked
+        return weights_of_parts(record.weights_parts, folder)
 
     def _compressed(self, model: "keras.Model") -> "keras.Model":
         import keras

@@ -143,7 +143,7 @@ def build_end_to_end(
 
 
 def _check_graphs(streams: StreamSet) -> None:
-    for number, stream in enumerate(streams.streams):
+    for number, stream in enumerate(streams.stacked or streams.streams):
         if stream.in_graph is None:
             raise ConfigError(
                 "The streams of an end-to-end export must have a graph, which number "
@@ -165,27 +165,24 @@ def _images(
     frames: "keras.KerasTensor", frame_input: FrameInput, streams: StreamSet, size: int
 ) -> "keras.KerasTensor":
     """The images of all streams, float32 (T K, S, S, 3)."""
-    from keras import ops
 
     last = frame_input.frames - 1
-    needed = [
-        streams.needed_frames(index, fps=frame_input.fps, last=last)
-        for index in frame_input.indices
-    ]
     crop = position = None
     if streams.focused:
         crop = MotionCropGraph(frame_input.height, frame_input.width)
         steps = range(0, frame_input.frames, motion_crop.FRAME_STEP)
         position = crop.position(_take_frames(frames, list(steps)))
     by_stream = []
-    for number, stream in enumerate(streams.streams):
+    for stream in streams.stacked or streams.streams:
 
         def resized(images, cropped=stream.focus):
             if cropped:
                 return crop.crop_and_resize(images, position, size)
             return resize_graph.resize(images, (size, size))
 
-        of_images = [of_image[number] for of_image in needed]
+        of_images = [
+            stream.frames(index, fps=frame_input.fps, last=last) for index in frame_input.indices
+        ]
         used = sorted({index for indices in of_images for index in indices})
         prepared = stream.in_graph.prepare(_take_frames(frames, used), resized)
         at_offsets = [
@@ -193,8 +190,20 @@ def _images(
             for offset in range(len(stream.offsets))
         ]
         by_stream.append(stream.in_graph.combine(at_offsets))
-    stacked = ops.stack(by_stream, axis=1) if len(by_stream) > 1 else by_stream[0]
-    return ops.reshape(stacked, (-1, size, size, 3))
+    return _side_by_side(by_stream, size, streams)
+
+
+def _side_by_side(
+    by_stream: "list[keras.KerasTensor]", side: int, streams: StreamSet
+) -> "keras.KerasTensor":
+    """Images of each stream, (T, S, S, 3), as the backbone takes them: (T K, S, S, 3), or
+    (T, S, S, 3 L) of stacked streams."""
+    from keras import ops
+
+    if streams.stacked:
+        return ops.concatenate(by_stream, axis=-1)
+    images = ops.stack(by_stream, axis=1) if len(by_stream) > 1 else by_stream[0]
+    return ops.reshape(images, (-1, side, side, 3))
 
 
 def _images_of_any_size(
@@ -225,7 +234,7 @@ def _images_of_any_size(
         moving = frames[:: motion_crop.FRAME_STEP, :]
         region = any_size_graph.motion_region(moving, size, largest=largest)
     by_stream = []
-    for stream in streams.streams:
+    for stream in streams.stacked or streams.streams:
 
         def resized(images, cropped=stream.focus):
             of = region if cropped else whole
@@ -243,8 +252,7 @@ def _images_of_any_size(
         starts = range(0, len(at_offsets) * sampled, sampled)
         parts = [prepared[start : start + sampled, :] for start in starts]
         by_stream.append(stream.in_graph.combine(parts))
-    stacked = ops.stack(by_stream, axis=1) if len(by_stream) > 1 else by_stream[0]
-    return ops.reshape(stacked, (-1, side, side, 3))
+    return _side_by_side(by_stream, side, streams)
 
 
 def _take_frames(frames: "keras.KerasTensor", indices: list[int]) -> "keras.KerasTensor":

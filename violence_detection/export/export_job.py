@@ -32,6 +32,7 @@ from violence_detection.features import dataset, frame_formats
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.frame_formats import FrameFormat
+from violence_detection.features.run_extractor import weights_of_parts
 from violence_detection.models.run import Run, RunRecord
 from violence_detection.system.processes import MEMORY_LIMIT_BYTES, ProcessPool
 from violence_detection.video.stream_set import StreamSet
@@ -164,7 +165,13 @@ class ExportJob:
         parts, frame_input, frames_from = None, None, ""
         if end_to_end:
             weights = weights or record.weights_source
-            _check_weights(record.feature_space, weights)
+            if record.feature_space.parts:
+                folder = None if weights == record.weights_source else weights
+                origins = weights_of_parts(record.weights_parts, folder)
+                for space, origin in zip(record.feature_space.parts, origins, strict=True):
+                    _check_weights(space, origin.source)
+            else:
+                _check_weights(record.feature_space, weights)
             folder = Path(videos or cache.video_dir)
             parts = _find_videos(entries, folder)
             frame_input, frames_from = _choose_frame_input(

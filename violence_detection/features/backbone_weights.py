@@ -1,12 +1,14 @@
 """Backbones with their weights, and the digests that identify these."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import WeightsError
+from violence_detection.features.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import devices
 
@@ -27,6 +29,54 @@ def load_backbone(
     if weights == "random":
         network = _applications.calibrate(network, seed=seed)
     return network, digest
+
+
+def load_joined_backbone(
+    space: FeatureSpace, origins: Sequence[WeightsOrigin], *, precision: str
+) -> Any:
+    """The backbones of a joined space as one network, from stacked images to all features.
+
+    Args:
+        space: The joined space, whose images have 3 channels for each of L streams.
+        origins: The weights of each part.
+        precision: Keras dtype policy.
+
+    Returns:
+        A Keras model from float32 (B, S, S, 3 L) to float32 (B, D), D in the order of the parts.
+
+    Raises:
+        WeightsError: If the weights of a part cannot be loaded, or are others.
+    """
+    import keras
+
+    images = keras.Input((space.frame_size, space.frame_size, 3 * len(space.images)))
+    networks, streams = {}, {}  # by the backbone and the digest of its weights
+    for part, origin in zip(space.parts, origins, strict=True):
+        key = part.backbone, part.weights_digest
+        if key not in networks:
+            networks[key], digest = load_backbone(
+                part.backbone,
+                weights=origin.source,
+                frame_size=part.frame_size,
+                precision=precision,
+                seed=origin.seed,
+            )
+            check_weights(part, digest, origin.source)
+        streams.setdefault(key, {}).update(dict.fromkeys(part.images))
+    features = {}
+    for number, (key, network) in enumerate(networks.items(), start=1):
+        firsts = [3 * space.images.index(stream) for stream in streams[key]]
+        # One call for all of its streams: a network that is called twice is exported twice.
+        seen = keras.ops.concatenate([images[..., first : first + 3] for first in firsts], axis=0)
+        named = keras.Model(network.input, network.output, name=f"backbone_{number}")
+        encoded = keras.ops.reshape(named(seen), (len(firsts), -1, network.output_shape[-1]))
+        features |= {(key, stream): encoded[place] for place, stream in enumerate(streams[key])}
+    side_by_side = [
+        features[(part.backbone, part.weights_digest), stream]
+        for part in space.parts
+        for stream in part.images
+    ]
+    return keras.Model(images, keras.ops.concatenate(side_by_side, axis=-1))
 
 
 def local_digest(backbone: str, *, weights: str, frame_size: int, precision: str, seed: int) -> str:

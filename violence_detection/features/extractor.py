@@ -32,6 +32,7 @@ class ExtractorSettings:
         weights: "imagenet", "random" (drawn from `seed`), or a weights file.
         stream: Spec of the streams; the features of several are joined along D.
         frames: T.
+        segments: N; see `FeatureSpace`.
         frame_size: S; None for the backbone's own.
         engine: Name of the part; "auto" chooses the fastest that is installed.
         mixed_precision: Reduced precision is used where it is faster.
@@ -50,6 +51,7 @@ class ExtractorSettings:
     batch_size: int
     seed: int
     engine_dir: Path | None = None
+    segments: int = 1
 
     def choose_engine(self) -> tuple[str, str]:
         """The engine and the precision that this machine has for these settings.
@@ -102,6 +104,7 @@ class FeatureExtractor:
         batch_size: int,
         seed: int,
         engine_dir: Path | None = None,
+        segments: int = 1,
     ) -> Self:
         """Builds the backbone with its weights on an engine.
 
@@ -117,6 +120,7 @@ class FeatureExtractor:
             seed: Seed of random weights.
             engine_dir: Folder in which the engine may keep the converted backbone; None keeps
                 nothing.
+            segments: N; see `FeatureSpace`.
 
         Raises:
             ConfigError: If a part does not exist, or the backbone cannot take `frame_size`.
@@ -124,7 +128,7 @@ class FeatureExtractor:
         """
         part = registry.module("backbones", backbone)
         size = frame_size or part.FRAME_SIZE
-        reader = ClipReader(stream=stream, frames=frames, frame_size=size)
+        reader = ClipReader(stream=stream, frames=frames, frame_size=size, segments=segments)
         policy = registry.module("engines", engine).policy(precision)
         network, digest = load_backbone(
             backbone, weights=weights, frame_size=size, precision=policy, seed=seed
@@ -155,6 +159,7 @@ class FeatureExtractor:
             batch_size=settings.batch_size,
             seed=settings.seed,
             engine_dir=settings.engine_dir,
+            segments=settings.segments,
         )
 
     @classmethod
@@ -171,7 +176,12 @@ class FeatureExtractor:
         backbone, stream = settings.backbone, settings.stream
         engine, precision = settings.choose_engine()
         size = settings.frame_size or registry.module("backbones", backbone).FRAME_SIZE
-        reader = ClipReader(stream=stream, frames=settings.frames, frame_size=size)
+        reader = ClipReader(
+            stream=stream,
+            frames=settings.frames,
+            frame_size=size,
+            segments=settings.segments,
+        )
         digest = local_digest(
             backbone,
             weights=settings.weights,
@@ -241,8 +251,13 @@ class FeatureExtractor:
 
     @property
     def images_per_clip(self) -> int:
-        """The number of images in a clip: T times K streams."""
-        return self.space.frames * len(self.reader.stream_set.streams)
+        """The number of images of a video: T times K streams, in each of N segments."""
+        return self.space.segments * self.space.frames * len(self.reader.stream_set.streams)
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of an image: 3, and of stacked streams 3 for each."""
+        return 3 * max(1, len(self.reader.stream_set.stacked))
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Features of up to `batch_size` images.
@@ -316,6 +331,7 @@ def _space(
         weights_digest=digest,
         engine=engine,
         precision=precision,
+        segments=reader.segments,
     )
 
 

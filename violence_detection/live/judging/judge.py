@@ -50,7 +50,11 @@ def main(start: JudgeStart, channel: WorkerChannel) -> None:
     try:
         scorer = WindowScorer(Run.open(start.run))
         scorer.check_known_answer()
-        queue = WindowQueue(side=scorer.side, images_per_window=scorer.images_per_window)
+        queue = WindowQueue(
+            side=scorer.side,
+            images_per_window=scorer.images_per_window,
+            channels=scorer.channels,
+        )
         listener = _listen(start.address)
     except (ViolenceDetectionError, OSError) as error:
         return channel.send(JudgeFailed(str(error)))
@@ -85,7 +89,7 @@ class WindowScorer:
         classes: Names, the normal class first.
         threshold: The run's own.
         thresholds: The same with those of single classes.
-        side: S, in pixels.
+        side, channels: S, in pixels, and C of an image.
         images_per_window: T times K.
         max_images: Images that are worth encoding together.
     """
@@ -111,6 +115,7 @@ class WindowScorer:
         self.thresholds = record.thresholds
         self.classes = tuple(record.classes)
         self.side, self.images_per_window = space.frame_size, self._extractor.images_per_clip
+        self.channels = self._extractor.channels
         self.max_images = _MAX_IMAGES if gpus else self.images_per_window
 
     def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -142,7 +147,7 @@ class WindowScorer:
         Raises:
             RunError: If the answers differ, or are no probabilities.
         """
-        shape = self.images_per_window, self.side, self.side, 3
+        shape = self.images_per_window, self.side, self.side, self.channels
         images = list(np.random.default_rng(0).integers(0, 256, shape, np.uint8))
         clip, again = self.encode(images)[None], self.encode(images)[None]
         shifted = self.encode([images[0], *images])[None, 1:]

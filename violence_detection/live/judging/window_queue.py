@@ -108,6 +108,7 @@ class WindowQueue:
         *,
         side: int,
         images_per_window: int,
+        channels: int = 3,
         max_age_s: float = 2.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -115,10 +116,11 @@ class WindowQueue:
         Args:
             side: S, in pixels.
             images_per_window: T times K.
+            channels: C of an image.
             max_age_s: Seconds that a window waits at most.
             clock: Monotonic seconds.
         """
-        self._side, self._count = side, images_per_window
+        self._side, self._count, self._channels = side, images_per_window, channels
         self._max_age_s, self._clock = max_age_s, clock
         self._waiting: dict[str, deque[WaitingWindow]] = {}
         self._sections: dict[str, _Section] = {}
@@ -132,18 +134,25 @@ class WindowQueue:
         """
         if chunk.image_count and chunk.side != self._side:
             raise VideoError(f"Images must have {self._side} pixels a side. Received: {chunk.side}")
+        if chunk.image_count and chunk.channels != self._channels:
+            raise VideoError(
+                f"Images must have {self._channels} channels. Received: {chunk.channels}"
+            )
         for window in chunk.windows:
             if not window.unjudged and len(window.images) != self._count:
                 raise VideoError(
                     f"A window must have {self._count} images. Received: {len(window.images)}"
                 )
-        shape = chunk.image_count, self._side, self._side, 3
+        shape = chunk.image_count, self._side, self._side, self._channels
         images = np.frombuffer(chunk.images, np.uint8).reshape(shape)
         with self._changed:
             section = self._sections.get(chunk.camera)
             if section is None or section.number != chunk.section:
                 section = self._sections[chunk.camera] = _Section(chunk.section)
-            if len(section.images) * 3 * self._side**2 + images.nbytes > _MAX_CAMERA_BYTES:
+            if (
+                len(section.images) * self._channels * self._side**2 + images.nbytes
+                > _MAX_CAMERA_BYTES
+            ):
                 section.images.clear()  # the windows that need them are passed on as lost
             for number, image in enumerate(images, start=chunk.first_image):
                 section.images[number] = image

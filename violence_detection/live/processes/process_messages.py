@@ -64,9 +64,10 @@ class CameraChunk:
         first_image: Number of the first image. A gap to the last chunk's images means that images
             were dropped; windows that need them are passed on as unjudged.
         side: S.
-        images: uint8 (n, S, S, 3), contiguous.
+        images: uint8 (n, S, S, C), contiguous.
         windows: Ascending.
         sent_s: Monotonic clock of the machine when the last frame of its windows had come.
+        channels: C: 3, and of a run that stacks its streams 3 for each.
     """
 
     camera: str
@@ -76,6 +77,7 @@ class CameraChunk:
     images: bytes | bytearray | memoryview
     windows: tuple[CameraWindow, ...]
     sent_s: float
+    channels: int = 3
 
     @classmethod
     def of_images(
@@ -87,14 +89,14 @@ class CameraChunk:
         windows: tuple[CameraWindow, ...],
         sent_s: float,
     ) -> Self:
-        """A chunk of images, uint8 (n, S, S, 3); their memory is not copied."""
-        side = images.shape[1] if len(images) else 1
+        """A chunk of images, uint8 (n, S, S, C); their memory is not copied."""
+        side, channels = (images.shape[1], images.shape[3]) if len(images) else (1, 3)
         data = images.reshape(-1).data if len(images) else b""
-        return cls(camera, section, first_image, side, data, windows, sent_s)
+        return cls(camera, section, first_image, side, data, windows, sent_s, channels)
 
     @property
     def image_count(self) -> int:
-        return len(self.images) // (3 * self.side * self.side)
+        return len(self.images) // (self.channels * self.side * self.side)
 
     def header(self) -> bytes:
         """Everything but the images, as JSON."""
@@ -103,6 +105,7 @@ class CameraChunk:
             "section": self.section,
             "first_image": self.first_image,
             "side": self.side,
+            "channels": self.channels,
             "sent_s": self.sent_s,
             "windows": [asdict(window) for window in self.windows],
         }
@@ -121,10 +124,10 @@ class CameraChunk:
             values: dict[str, Any] = json.loads(header)
             windows = tuple(CameraWindow.from_json(row) for row in values.pop("windows"))
             chunk = cls(images=images, windows=windows, **values)
-            counts = chunk.section, chunk.first_image, chunk.side
+            counts = chunk.section, chunk.first_image, chunk.side, chunk.channels
             if type(chunk.camera) is not str or not all(map(_is_count, counts)):
                 raise ValueError("camera or counts")
-            if not math.isfinite(chunk.sent_s) or len(images) % (3 * chunk.side**2):
+            if not math.isfinite(chunk.sent_s) or len(images) % (chunk.channels * chunk.side**2):
                 raise ValueError("time or sizes")
             return chunk
         except (
