@@ -13,6 +13,7 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     from violence_detection.export.bundle import BundleResult
     from violence_detection.export.export_result import ExportResult
+    from violence_detection.export.fit import FitResult
     from violence_detection.export.parity import Cost
 
 
@@ -43,8 +44,15 @@ def export(settings: config.ExportConfig, shared: CommonFlags, run: str) -> None
             run, output=settings.output, weights=settings.weights, force=shared.force
         )
 
+    def make_fit():
+        from violence_detection.export.fit import FitStage
+
+        return FitStage(run, settings, force=shared.force)
+
     if settings.bundle:
         run_stage(make_bundle, shared, lines=_bundle_lines)
+    elif settings.fit:
+        run_stage(make_fit, shared, lines=_fit_lines, failed=lambda result: int(not result.kept))
     else:
         run_stage(make, shared, lines=_lines, failed=lambda result: len(result.unreadable))
 
@@ -60,6 +68,26 @@ def _bundle_lines(result: "BundleResult") -> list[str]:
         f"checked     {checked if result.videos_checked else 'on no video: they are not here'}",
         f"next        violence-detection predict {result.path} VIDEO",
     ]
+
+
+def _fit_lines(result: "FitResult") -> list[str]:
+    width = max(len(row.name) for row in result.tried)
+    lines = [
+        f"limits      {', '.join(result.limits)}",
+        f"tried       {'':{width}s}      MB  zipped       ms      AUC",
+    ]
+    for row in result.tried:
+        if row.error:
+            lines.append(f"            {row.name:{width}s}  left out: {row.error}")
+            continue
+        auc = "  none" if row.auc is None else f"{row.auc:+.4f}"
+        text = f"{row.mb:6.2f}  {row.zipped_mb:6.2f}  {row.ms:7.2f}  {auc:>7s}"
+        mark = "kept" if row.name == result.kept else ""
+        breaks = f"breaks {', '.join(row.breaks)}" if row.breaks else mark
+        lines.append(f"            {row.name:{width}s}  {text}  {breaks}".rstrip())
+    if not result.kept:
+        return [*lines, f"kept        none: {result.reason}"]
+    return [*lines, f"kept        {result.kept}", f"file        {result.path}"]
 
 
 _CAUSES = {

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.export import fit_limits
 from violence_detection.features.config import resolve_weights
 from violence_detection.inference.config import PredictConfig
 from violence_detection.settings import CommandConfig, option, same_as
@@ -42,6 +43,15 @@ class ExportConfig(CommandConfig):
         "float32.",
         group="Output",
         choices=("float32", "float16", "int8"),
+    )
+    fit: str | None = option(
+        None,
+        "Try precisions, pruning, clustering, smaller frames and a distilled head, and keep the "
+        "fastest file within these limits, for example 'mb<=4, ms<=60, auc>=-0.01': size in MB "
+        "(also zipped_mb), milliseconds a clip, and AUC compared with the run.",
+        group="Output",
+        canonical=fit_limits.canonical,
+        metavar="LIMITS",
     )
     prune: float = option(
         0.0,
@@ -109,6 +119,11 @@ class ExportConfig(CommandConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
+        chosen = sorted(self.given & {"precision", "prune", "cluster"})
+        if self.fit and chosen:
+            raise ConfigError(
+                f"`fit` must come without {chosen[0]}, which it chooses. Received: fit={self.fit}"
+            )
         if self.bundle and (others := self.given - _OF_BUNDLE):
             raise ConfigError(
                 f"`bundle` must come without the options of a file. Received: {min(others)}"
