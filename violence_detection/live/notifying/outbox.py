@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,12 +96,13 @@ class Outbox:
         return [sender.state for sender in self._senders]
 
     def close(self, *, timeout_s: float = 10.0) -> None:
-        """Ends after the message that is being sent, or after `timeout_s` without it."""
+        """Ends after the messages that are being sent, or after `timeout_s` without them."""
         self._is_ending = True
         self._store.on_messages = lambda: None
         self.wake()
+        end_s = time.monotonic() + timeout_s  # of all: the watch waits for it
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, end_s - time.monotonic()))
         for sink in self._sinks:
             sink.notifier.close()
 
