@@ -50,14 +50,14 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         f"run         {result.run}",
         f"split       {result.split}: {counted(result.videos, 'video')} of "
         f"{counted(result.recordings, 'recording')}",
+        *_home_lines(result),
         *console.mapping_lines(result.class_mapping),
+        *(["finds       what is unusual, not what is violent"] if result.is_one_class else []),
         *_score_lines(result),
         *console.threshold_lines(result.threshold, result.threshold_reason, result.operating_point),
         *_false_alarm_lines(result),
         *_cost_lines(result),
-        f"calibrated  probabilities are off by {result.calibration_error:.3f} on average "
-        f"(calibration error), Brier score {result.brier_score:.3f}, "
-        f"temperature {result.temperature:.2f} ({result.temperature_reason or 'not fitted'})",
+        *_calibration_lines(result),
         *_confusion_lines(result),
         *_baseline_lines(result),
         *_novelty_lines(result),
@@ -65,6 +65,17 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         f"leaks       {_leaks_text(result)}",
         f"report      {result.report}",
     ]
+
+
+def _home_lines(result: "EvaluationResult") -> list[str]:
+    """The loss on cameras that the run has not met, and where it is; empty at home."""
+    if result.home is None:
+        return []
+    lines = [f"elsewhere   {result.home.text}"]
+    if result.home.worst:
+        lines.append(f"worst       {result.home.worst[0]}")
+        lines += [f"            {line}" for line in result.home.worst[1:]]
+    return lines
 
 
 def _score_lines(result: "EvaluationResult") -> Iterator[str]:
@@ -203,6 +214,17 @@ def _baseline_lines(result: "EvaluationResult") -> list[str]:
     if lines:
         lines.insert(0, "baselines   simple models on the same videos, each with its videos right")
     return lines
+
+
+def _calibration_lines(result: "EvaluationResult") -> list[str]:
+    """The calibration; empty for a detector, whose score is not a probability."""
+    if result.is_one_class:
+        return []
+    return [
+        f"calibrated  probabilities are off by {result.calibration_error:.3f} on average "
+        f"(calibration error), Brier score {result.brier_score:.3f}, "
+        f"temperature {result.temperature:.2f} ({result.temperature_reason or 'not fitted'})",
+    ]
 
 
 def _novelty_lines(result: "EvaluationResult") -> list[str]:

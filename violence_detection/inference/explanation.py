@@ -38,9 +38,21 @@ class Explainer:
             self._digests = {}
 
     def explain(
-        self, source: Source, prediction: VideoPrediction, *, threshold: float
+        self,
+        source: Source,
+        prediction: VideoPrediction,
+        *,
+        threshold: float,
+        scored: str = "Probability of violence",
     ) -> Explanation:
-        """The explanation of a prediction whose windows have attention and nearest clips."""
+        """The explanation of a prediction whose windows have attention and nearest clips.
+
+        Args:
+            source: The video.
+            prediction: Its prediction.
+            threshold: On the probability.
+            scored: Name of the probability.
+        """
         windows = prediction.windows
         peak = max(range(len(windows)), key=lambda number: windows[number].probability)
         window = windows[peak]
@@ -55,7 +67,7 @@ class Explainer:
             nearest = [(clip, self._image(call, clip)) for clip in window.nearest]
         return Explanation(
             title=source.name,
-            scored="Probability of violence",
+            scored=scored,
             windows=[(row.start_s, row.end_s, row.probability) for row in windows],
             segments=[(row.start_s, row.end_s) for row in prediction.segments],
             threshold=threshold,

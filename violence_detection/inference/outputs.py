@@ -139,6 +139,7 @@ class Outputs:
         *,
         threshold: float,
         violent: str,
+        scored: str = "Probability of violence",
         start: datetime | None = None,
         explainer: Explainer | None = None,
     ) -> str | None:
@@ -149,6 +150,7 @@ class Outputs:
             prediction: The prediction of the source; its windows have attention if it is annotated.
             threshold: On the probability.
             violent: Name of what segments show.
+            scored: Name of the probability in figures.
             start: Date and time of the video's start, for the timeline; None if it is not known.
             explainer: Explains the prediction, if figures of that are asked for.
         """
@@ -164,13 +166,14 @@ class Outputs:
                 [(row.start_s, row.end_s) for row in prediction.segments],
                 threshold=threshold,
                 title=name,
+                scored=scored,
                 start=start,
             )
         if self._explained and explainer:
             source = self._sources[number]
             draw_explanation(
                 self._explained[number],
-                explainer.explain(source, prediction, threshold=threshold),
+                explainer.explain(source, prediction, threshold=threshold, scored=scored),
             )
         if not self._annotated:
             return None

@@ -187,6 +187,7 @@ class PredictionStage:
                         result,
                         threshold=predictor.threshold,
                         violent=predictor.violent,
+                        scored=predictor.scored,
                         start=start,
                         explainer=self._explainer,
                     )

@@ -83,6 +83,7 @@ class Predictor:
         self.run_dir, self.config = run.dir, config
         self._with_attention, self._with_nearest = with_attention, with_nearest
         self._known = TrainingClips.of_run(run)
+        self._is_one_class = bool(record.one_class)
         self.classes: list[str] = record.classes
         self.threshold: float = record.threshold
         if config.threshold is not None:
@@ -142,6 +143,11 @@ class Predictor:
     def violent(self) -> str:
         """The name of what segments show."""
         return self.classes[1] if len(self.classes) == 2 else f"not {self.classes[0]}"
+
+    @property
+    def scored(self) -> str:
+        """The name of the score, for figures."""
+        return "Score of unusual" if self._is_one_class else "Probability of violence"
 
     @property
     def knows_novelty(self) -> bool:

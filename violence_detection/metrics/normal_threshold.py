@@ -120,7 +120,7 @@ def check_normal_support(
             raise EvidenceError(
                 f"--operating-point {asked} must be chosen on {needed:.2f} hours or more: fewer "
                 f"cannot show that rate, even without an alarm. Received: {hours:.2f} hours of "
-                f"{among}"
+                f"{among}; a larger --validation-fraction helps"
             )
         return
     if point.kind != _RATE:
@@ -134,7 +134,7 @@ def check_normal_support(
         raise EvidenceError(
             f"--operating-point {asked} must be chosen on {counted(needed_videos, 'normal video')} "
             "or more: with fewer, even no mistake at all does not show that rate. Received: "
-            f"{counted(videos, 'video')} among {among}"
+            f"{counted(videos, 'video')} among {among}; a larger --validation-fraction helps"
         )
 
 

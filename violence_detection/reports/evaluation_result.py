@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from violence_detection.datasets.class_names import UNUSUAL
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.classification import Scores
 from violence_detection.metrics.intervals import wilson_interval
@@ -14,6 +15,7 @@ from violence_detection.metrics.operating_cost import OperatingCost
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_VIDEOS
 from violence_detection.metrics.several_classes import ClassReport
+from violence_detection.reports.home_comparison import HomeComparison
 
 _OPTIONAL = (
     "operating_point",
@@ -22,6 +24,7 @@ _OPTIONAL = (
     "novelty",
     "output_auc",
     "class_report",
+    "home",
 )  # keys that metrics.json may lack
 # Keys that metrics.json of older versions lacks, with the value that stands for them.
 _ADDED: Mapping[str, Any] = {
@@ -231,6 +234,7 @@ class EvaluationResult:
         class_report: Scores of each class and the confusions between them; None for two classes.
         novelty: The videos that are unlike the training videos; None where the run does not know
             these.
+        home: The loss against the dataset that the run was trained on; None on that dataset.
         output_auc: Area under the ROC curve of the own score of each output; None where `classes`
             is the only output.
     """
@@ -290,7 +294,13 @@ class EvaluationResult:
     report: str
     novelty: NovelVideos | None = None
     class_report: ClassReport | None = None
+    home: HomeComparison | None = None
     output_auc: Mapping[str, float] | None = None
+
+    @property
+    def is_one_class(self) -> bool:
+        """True for a detector that learned from normal videos alone."""
+        return list(self.classes[1:]) == [UNUSUAL]
 
     @property
     def counts(self) -> VideoCounts:
@@ -324,7 +334,7 @@ class EvaluationResult:
             )
         point, footage = known.get("operating_point"), known.get("normal_footage")
         cost, novelty = known.get("cost"), known.get("novelty")
-        class_report = known.get("class_report")
+        class_report, home = known.get("class_report"), known.get("home")
         try:
             return cls(
                 **{name: known.get(name) for name in names}
@@ -341,6 +351,7 @@ class EvaluationResult:
                     "cost": OperatingCost.from_json(cost) if cost else None,
                     "novelty": NovelVideos(**novelty) if novelty else None,
                     "class_report": ClassReport.from_json(class_report) if class_report else None,
+                    "home": HomeComparison.from_json(home) if home else None,
                 }
             )
         except (AttributeError, KeyError, TypeError) as error:
@@ -369,4 +380,6 @@ class EvaluationResult:
             values["novelty"] = asdict(self.novelty)
         if self.class_report is not None:
             values["class_report"] = self.class_report.to_json()
+        if self.home is not None:
+            values["home"] = self.home.to_json()
         return values

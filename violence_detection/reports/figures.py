@@ -284,6 +284,7 @@ def draw_timeline(
     *,
     threshold: float,
     title: str,
+    scored: str = "Probability of violence",
     start: datetime | None = None,
 ) -> None:
     """Draws the probability over the time of a video, segments shaded; dashed, the threshold.
@@ -294,6 +295,7 @@ def draw_timeline(
         segments: Start and end in seconds.
         threshold: On the probability.
         title: Above the figure; a long title is truncated at its start.
+        scored: Name of the probability.
         start: Date and time of the video's start; None labels the axis by the video's own time.
     """
     figure, axes = figure_style.new_axes((9.6, 2.8))
@@ -309,7 +311,7 @@ def draw_timeline(
     above = np.where(values >= threshold, values, np.nan)
     axes.plot(times_s, above, color=figure_style.VIOLENT, linewidth=2)
     ends_s = (table[0, 0], table[-1, 1])
-    figure_style.unit_axes(axes, "", "Probability\nof violence")
+    figure_style.unit_axes(axes, "", scored.replace(" of ", "\nof "))
     axes.set_xlim(ends_s)
     format_time_axis(axes, ends_s[1] - ends_s[0], start)
     shown = title if len(title) <= 90 else f"…{title[-89:]}"
