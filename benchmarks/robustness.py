@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from grouped_folds import FOLDS, classifier_scores, read_features
 
-from violence_detection import registry
 from violence_detection.datasets import folds
 from violence_detection.evaluation.robustness import corrupted_video
+from violence_detection.evaluation.robustness.config import USUAL
 from violence_detection.evaluation.robustness.corrupted_features import (
     CorruptionTask,
     extract_corrupted_features,
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument(
         "--conditions",
         nargs="+",
-        default=[CONTROL, *registry.available("corruptions")],
+        default=[CONTROL, *USUAL],
     )
     parser.add_argument("--workers", type=int)
     parser.add_argument("--epochs", type=int, default=60)

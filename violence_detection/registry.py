@@ -12,6 +12,7 @@ import importlib
 import inspect
 import keyword
 import math
+import re
 import typing
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,6 +38,7 @@ _FOLDERS = {
 }
 # The word for a part of each folder, for messages.
 _NOUNS = {"losses": "loss", "formats": "export format"}
+_COMMAS = re.compile(r",(?![^()]*\))")  # outside of brackets
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -65,6 +67,11 @@ def available(folder: str) -> list[str]:
     """Sorted names of the parts in a registry folder. Files starting with `_` are not parts."""
     files = _PACKAGE_DIR.joinpath(*_FOLDERS[folder].split(".")).glob("*.py")
     return sorted(file.stem for file in files if not file.stem.startswith("_"))
+
+
+def split_list(text: str) -> list[str]:
+    """The specs of a list with commas: `blur(sigma=3),noise` gives `blur(sigma=3)` and `noise`."""
+    return [spec.strip() for spec in _COMMAS.split(text)]
 
 
 def parse(spec: str) -> list[Spec]:

@@ -11,6 +11,7 @@ from violence_detection.errors import ConfigError
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.video.corruptions import compress
 from violence_detection.video.corruptions._corruption import (
+    PictureChange,
     VideoFrames,
     lossless_writer,
 )
@@ -261,3 +262,73 @@ def test_without_x264_compression_has_mpeg4_only(monkeypatch):
 def test_an_unknown_codec_is_refused():
     with pytest.raises(ConfigError, match="must be h264 or mpeg4. Received: codec=vp8"):
         registry.load("corruptions", "compress(codec=vp8)")
+
+
+# -- changes of single frames, which views of training clips use
+
+CHANGES = [name for name in NAMES if isinstance(registry.load("corruptions", name), PictureChange)]
+MOVING = {"fog", "flicker", "noise", "rain", "shake", "snow"}
+
+
+def test_what_changes_the_file_is_no_change_of_frames():
+    assert set(NAMES) - set(CHANGES) == {"compress", "drop_frames"}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_frame_is_changed_alike_in_whatever_order_it_is_read(name):
+    change = registry.load("corruptions", name).draw(np.random.default_rng(5))
+    frames = drawn(4)
+    forth = [change(frame, number) for number, frame in enumerate(frames)]
+    back = [change(frames[number], number) for number in (3, 2, 1, 0)]
+    np.testing.assert_array_equal(forth, back[::-1])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_only_what_moves_differs_between_the_frames_of_a_still(name):
+    still = drawn(1) * 3
+    first, second, third = change(name, still).frames
+    moves = not (np.array_equal(first, second) and np.array_equal(second, third))
+    assert moves == (name in MOVING)
+
+
+@pytest.mark.parametrize(
+    "name", ["colour", "dropout", "rotate", "shadow", "shift", *sorted(MOVING)]
+)
+def test_clips_differ_in_what_is_drawn(name):
+    frames = drawn(2)
+    first, second = (change(name, frames, seed=seed).frames for seed in (1, 2))
+    assert not np.array_equal(first, second)
+
+
+def test_a_shift_and_a_shake_of_nothing_change_nothing():
+    frames = drawn(3)
+    for spec in ("shift(share=0)", "shake(share=0)", "rotate(degrees=0)", "contrast(factor=1)"):
+        np.testing.assert_array_equal(change(spec, frames).frames, frames)
+
+
+def test_infrared_has_no_colour_and_dark_corners():
+    (lit,) = change("infrared(edge=0.5)", [np.full((101, 201, 3), (40, 160, 90), np.uint8)]).frames
+    assert (lit[..., 0] == lit[..., 1]).all() and (lit[..., 1] == lit[..., 2]).all()
+    assert lit[0, 0, 0] == pytest.approx(lit[50, 100, 0] / 2, abs=1)
+
+
+def test_holes_have_the_requested_area_and_stay():
+    white = [np.full((140, 210, 3), 255, np.uint8)] * 2
+    first, second = change("dropout(holes=1, share=0.1)", white).frames
+    np.testing.assert_array_equal(first, second)
+    assert (first == 0).all(2).sum() == 14 * 21
+
+
+def test_a_shadow_has_two_brightnesses():
+    (frame,) = change("shadow(factor=0.5)", [np.full((200, 300, 3), 200, np.uint8)]).frames
+    levels, counts = np.unique(frame[..., 0], return_counts=True)
+    assert (levels.min(), levels.max()) == (100, 200)
+    assert counts[[0, -1]].sum() > 0.9 * 200 * 300
+
+
+def test_fog_and_rain_keep_to_their_range():
+    black, white = (np.full((90, 120, 3), level, np.uint8) for level in (0, 255))
+    foggy = change("fog(density=1)", [black]).frames[0]
+    assert foggy.min() >= 90 and foggy.max() <= 200
+    rainy = change("rain(drops=50)", [white]).frames[0]
+    assert rainy.min() == 230  # 0.9 of white, where no streak is

@@ -17,9 +17,7 @@ from support.extraction import (
 from support.videos import draw_video
 
 from violence_detection.datasets.manifest import MANIFEST_COLUMNS
-from violence_detection.errors import (
-    DatasetError,
-)
+from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system.processes import ProcessPool
@@ -172,6 +170,24 @@ def test_views_are_further_arrays_and_do_not_change_the_first(extract, tmp_path)
         assert arrays.shape == (4, 4, 1280)
         assert len({array.tobytes() for array in arrays}) == 4
     assert sum(name.endswith(".npy") for name in after) == 12 * 4
+
+
+@pytest.mark.slow
+def test_views_of_kinds_are_recorded_and_not_mixed_with_others(extract):
+    features_dir = extract(views=2, view_kinds="blur, low").features
+    cache = FeatureCache.open(features_dir)
+    assert cache.record().view_kinds == ("blur", "downscale")
+    blurred = contents(features_dir)
+    extract()  # without views: what is there stays, and so do its kinds
+    assert FeatureCache.open(features_dir).record().view_kinds == ("blur", "downscale")
+    with pytest.raises(ConfigError, match="must be those of the views in the cache.*cache blur"):
+        extract(views=2)
+    extract(views=2, view_kinds="noise,blur", force=True)
+    assert FeatureCache.open(features_dir).record().view_kinds == ("noise", "blur")
+    name = "fight/0.mp4.view1.npy"
+    assert contents(features_dir)[name] != blurred[name]
+    with pytest.raises(ConfigError, match="must come with views"):
+        extract(view_kinds="blur")
 
 
 @pytest.mark.slow

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.videos import draw_video
 
+from violence_detection import registry
+from violence_detection.errors import ConfigError
 from violence_detection.video import views
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.views import ORIGINAL, View
@@ -73,3 +75,44 @@ def test_a_clip_in_a_view_is_the_clip_of_changed_frames(tmp_path, stream):
     mirrored = clip.images[:, :, :, ::-1].astype(int)
     assert np.abs(clip.views[1] - mirrored).max() <= 6  # of three roundings of areas
     assert (clip.views[1] != clip.images).any()
+
+
+KINDS = views.check_kinds(["blur(sigma=4)", "noise", "downscale"])
+
+
+def test_views_of_kinds_show_the_corruptions_in_turn():
+    drawn = views.draw_views(4, DIGEST, KINDS)
+    assert [view.kind for view in drawn] == ["blur(sigma=4)", "noise", "downscale", "blur(sigma=4)"]
+    assert len({view.seed for view in drawn}) == 4
+    assert drawn == views.draw_views(4, DIGEST, KINDS)
+    assert drawn[1].seed != views.draw_views(2, "cd" * 32, KINDS)[1].seed
+
+
+def test_a_view_of_a_kind_is_the_corruption_of_the_whole_frame(frame):
+    for view in views.draw_views(3, DIGEST, KINDS):
+        changed = view.degrade(frame, 7)
+        assert changed.shape == frame.shape
+        if view.kind == "blur(sigma=4)":
+            expected = registry.load("corruptions", view.kind).draw(None)(frame, 0)
+            np.testing.assert_array_equal(changed, expected)
+        np.testing.assert_array_equal(view.degrade(frame, 7), changed)
+        np.testing.assert_array_equal(view.apply(frame), frame)
+
+
+@pytest.mark.parametrize("spec", ["compress", "drop_frames"])
+def test_a_kind_changes_single_frames(spec):
+    with pytest.raises(ConfigError, match="must be corruptions of single frames"):
+        views.check_kinds([spec])
+
+
+@pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
+def test_a_clip_in_a_view_of_a_kind_is_the_clip_of_a_corrupted_video(stream, tmp_path):
+    """For rgb: of a focused stream the region of motion is that of the video as it is."""
+    path = draw_video(tmp_path / "a.mp4", frames=20, size=(120, 90))
+    reader = ClipReader(stream=stream, frames=4, frame_size=32)
+    [view] = views.draw_views(1, DIGEST, views.check_kinds(["contrast(factor=0.3)"]))
+    original, changed = reader.read(path, views=[view]).views
+    assert not np.array_equal(original, changed)
+    if stream == "rgb":
+        levels = np.rint(128 + 0.3 * (np.arange(256) - 128.0))
+        np.testing.assert_allclose(changed, levels[original], atol=2)

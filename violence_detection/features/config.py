@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from violence_detection import units
+from violence_detection import registry, units
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError
 from violence_detection.settings import CommandConfig, Config, nested, option, same_as
@@ -59,6 +59,14 @@ class ExtractConfig(CommandConfig):
     )
     frames: int = option(
         20, "Frames sampled from a video (T).", group="Feature extraction", low=1, high=1024
+    )
+    segments: int = option(
+        1,
+        "Divide each video into this many equal parts, and sample --frames of each: for long "
+        "videos of which only the whole is labelled, for example 32.",
+        group="Feature extraction",
+        low=1,
+        high=1024,
     )
     frame_size: int | None = option(
         None,
@@ -126,6 +134,13 @@ class ExtractConfig(CommandConfig):
         low=0,
         high=99,
     )
+    view_kinds: str | None = option(
+        None,
+        "Corruptions, separated by commas, in which these views show the video instead: view 1 in "
+        "the first, and so on, over and over. For example `blur,downscale,noise`. Parts: "
+        f"{', '.join(registry.available('corruptions'))}.",
+        group="Feature extraction",
+    )
     executor: str = option(
         "local",
         "Run on this machine, or on a Ray cluster whose nodes share the folders.",
@@ -162,6 +177,14 @@ class ExtractConfig(CommandConfig):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {self.dataset_name!r}"
             )
+        if self.view_kinds is not None:
+            if not self.views:
+                raise ConfigError("`view_kinds` must come with views. Received: views=0")
+            kinds = [
+                registry.check("corruptions", "downscale" if spec == "low" else spec)
+                for spec in registry.split_list(self.view_kinds)
+            ]
+            self._set("view_kinds", ",".join(kinds))
         for name in ("address", "machines"):
             if self.executor != "ray" and getattr(self, name) is not None:
                 raise ConfigError(

@@ -8,14 +8,19 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from violence_detection import units
+from violence_detection import registry, units
 from violence_detection.datasets import splits, training_readiness, video_folder
 from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video, contradictions
-from violence_detection.errors import CacheError, DatasetError, ViolenceDetectionError
+from violence_detection.errors import (
+    CacheError,
+    ConfigError,
+    DatasetError,
+    ViolenceDetectionError,
+)
 from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
@@ -35,6 +40,7 @@ from violence_detection.features.video_worker import (
 )
 from violence_detection.system import devices, files, processes, provenance
 from violence_detection.units import counted
+from violence_detection.video.views import check_kinds
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +88,7 @@ class ExtractionStage:
         self._dataset_dir = Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
         self._split_store = SplitStore(self._dataset_dir)
         self._shard = Shard.parse(config.shard) if config.shard else None
+        self._view_kinds: tuple[str, ...] = ()
 
     def prepare(self) -> ExtractionPlan:
         """Reads the folder and the cache and counts the work; writes and downloads nothing."""
@@ -173,6 +180,7 @@ class ExtractionStage:
 
     def _new_job(self) -> ExtractionJob:
         config = self._config
+        self._check_view_kinds()
         job = ExtractionJob(
             self._part,
             self._cache,
@@ -189,6 +197,25 @@ class ExtractionStage:
         if job.moved:
             log.info(f"Recognised under another name: {counted(len(job.moved), 'video')}.")
         return job
+
+    def _check_view_kinds(self) -> None:
+        """Checks that all further views of the cache are of the same kinds.
+
+        Raises:
+            ConfigError: If there are views of other kinds.
+        """
+        config, kept = self._config, ()
+        if self._cache.extraction_path.is_file():
+            kept = self._cache.record().view_kinds
+        asked = registry.split_list(config.view_kinds) if config.view_kinds else []
+        self._view_kinds = check_kinds(asked) if config.views else kept
+        has_views = any(len(entry.digests) > 1 for entry in self._cache.latest_entries().values())
+        if has_views and self._view_kinds != kept and not self._force:
+            raise ConfigError(
+                "`view_kinds` must be those of the views in the cache, or come with --force, which "
+                f"extracts all videos again. Received: {config.view_kinds or 'none'}, and in the "
+                f"cache {', '.join(kept) or 'none'}"
+            )
 
     # -- the work
 
@@ -252,7 +279,9 @@ class ExtractionStage:
     ) -> None:
         """Extracts videos on this machine, or on a Ray cluster."""
         root, config = self._folder.root, self._config
-        decoding = DecodingSettings(config.workers, config.video_timeout, config.views)
+        decoding = DecodingSettings(
+            config.workers, config.video_timeout, config.views, self._view_kinds
+        )
         if config.executor == "ray":
             ray_executor.extract_on_cluster(
                 videos,
@@ -282,7 +311,7 @@ class ExtractionStage:
         )
         job.write_manifest(assigned, busy)
         self._write_record(complete=True)
-        _warn_of_long_videos(job.entries.values(), self._space.frames)
+        _warn_of_long_videos(job.entries.values(), self._space.frames * self._space.segments)
 
     def _write_record(self, *, complete: bool, stopped: str = "") -> None:
         space, folder = self._space, self._folder
@@ -298,6 +327,7 @@ class ExtractionStage:
                 ),
                 settings=self._config.as_dict(),
                 effective={"engine": space.engine, "precision": space.precision},
+                view_kinds=self._view_kinds,
                 versions=provenance.versions(),
                 complete=complete,
                 stopped=stopped,
@@ -338,8 +368,8 @@ def _warn_of_long_videos(entries: Iterable[ManifestEntry], frames: int) -> None:
         log.warning(
             f"The median video is {units.format_duration(median_s)} long, and {frames} frames of "
             f"it are seen, {median_s / frames:.0f} s apart: an event of a few seconds is missed. "
-            "--clip-s 4 cuts long videos into clips; import-annotations makes parts of annotated "
-            "events."
+            "--clip-s 4 cuts long videos into clips, --segments 32 keeps more frames of each; "
+            "import-annotations makes parts of annotated events."
         )
 
 
@@ -356,6 +386,7 @@ def extractor_settings(config: ExtractConfig) -> ExtractorSettings:
         batch_size=config.batch_size,
         seed=config.seed,
         engine_dir=Path(config.cache_dir) / ".engines",
+        segments=config.segments,
     )
 
 

@@ -68,6 +68,8 @@ class ExtractionRecord:
         settings: The settings of the command, by name.
         effective: Engine and precision that were used.
         versions: The versions of this program and its libraries.
+        view_kinds: The corruptions of the further views; empty where they are mirrored, cropped and
+            brightened.
         imported: Paths of the files that `cache import` read; empty for an extraction.
         more: Keys that this version does not know; they are kept when the record is written again.
     """
@@ -83,6 +85,7 @@ class ExtractionRecord:
     settings: Mapping[str, Any] = field(default_factory=dict)
     effective: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    view_kinds: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
 
@@ -113,6 +116,7 @@ class ExtractionRecord:
             settings=values.pop("settings", {}),
             effective=values.pop("effective", {}),
             versions=values.pop("versions", {}),
+            view_kinds=tuple(values.pop("view_kinds", ())),
             imported=tuple(values.pop("imported", ())),
             more=values,
         )
@@ -132,6 +136,7 @@ class ExtractionRecord:
             "settings": dict(self.settings),
             "effective": dict(self.effective),
             "versions": dict(self.versions),
+            "view_kinds": list(self.view_kinds),
             "imported": list(self.imported),
         }
         values |= {name: value for name, value in optional.items() if value}

@@ -51,11 +51,13 @@ class DecodingSettings(NamedTuple):
         workers: Videos decoded at a time; None for the number of cores.
         timeout_s: Seconds after which a video counts as unreadable.
         views: Further views of each video.
+        view_kinds: See `views.draw_views`.
     """
 
     workers: int | None
     timeout_s: float
     views: int
+    view_kinds: tuple[str, ...] = ()
 
 
 class VideoWorker:
@@ -78,6 +80,7 @@ class VideoWorker:
         self._root, self._cache, self._extractor = root, cache, extractor
         self._decoders = decoding.workers or cpu_count() or 1
         self._timeout_s, self._views = decoding.timeout_s, decoding.views
+        self._view_kinds = decoding.view_kinds
         images = (1 + decoding.views) * extractor.images_per_clip
         self._clip_bytes = images * 3 * extractor.space.frame_size**2
 
@@ -133,7 +136,7 @@ class VideoWorker:
                 path,
                 video.start_s,
                 video.end_s,
-                views.draw_views(self._views, entry.digest),
+                views.draw_views(self._views, entry.digest, self._view_kinds),
                 timeout_s=self._timeout_s,
                 timeout_option="--video-timeout",
             )
@@ -148,7 +151,7 @@ class VideoWorker:
         if not np.isfinite(features).all():
             entry = _failed(entry, "its features are not finite in float16")
         else:
-            features = features.reshape(len(clip.views), -1, features.shape[-1])
+            features = features.reshape(len(clip.views), *self._extractor.space.shape)
             digest, *of_views = self._cache.write_arrays(entry.path, features)
             entry = dataclasses.replace(
                 entry,
@@ -172,6 +175,7 @@ def unread_entry(root: Path, video: Video) -> ManifestEntry:
         split="",
         camera=video.camera,
         recorded_at=video.recorded_at,
+        kind=video.kind,
     )
     try:
         stat = (root / video.path).stat()

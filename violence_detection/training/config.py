@@ -180,6 +180,14 @@ class TrainConfig(CommandConfig):
         canonical=check_profile,
         metavar="FIRST,LAST",
     )
+    tracker: str | None = option(
+        None,
+        "Send settings, epochs and results to MLflow (MLFLOW_TRACKING_URI; default: mlruns/ in "
+        "--checkpoint-dir) or Weights & Biases; needs the extra of that name.",
+        group="Output",
+        choices=("mlflow", "wandb"),
+        may_change_on_resume=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,7 @@
 """Reads the sampled frames of a video file and makes the images that the backbone sees."""
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,13 @@ import numpy as np
 from violence_detection import units
 from violence_detection.errors import VideoError
 from violence_detection.video import damage, motion_crop, seeking
-from violence_detection.video.decoder import FALLBACK_FPS, Decoder, measured_fps, open_video
+from violence_detection.video.decoder import (
+    FALLBACK_FPS,
+    Decoder,
+    measured_fps,
+    open_video,
+    read_packets,
+)
 from violence_detection.video.frame_sampling import read_frames, sample_indices
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.stream_set import NeededFrames, PreparedFrame, StreamSet
@@ -57,22 +64,24 @@ class ClipReader:
 
     Attributes:
         count: Images of each stream in a clip (T).
+        segments: Equal parts of a video, each of which is a clip (N).
         stream_set: Makes the images of frames.
     """
 
-    def __init__(self, *, stream: str, frames: int, frame_size: int) -> None:
+    def __init__(self, *, stream: str, frames: int, frame_size: int, segments: int = 1) -> None:
         """
         Args:
             stream: Spec of one stream, or of several joined by `+`.
             frames: Images of each stream in a clip (T).
             frame_size: Side of an image in pixels (S).
+            segments: Equal parts of a video, each read as a clip of its own (N).
 
         Raises:
             ConfigError: If a stream does not exist or does not take its arguments.
         """
-        self.count = frames
+        self.count, self.segments = frames, segments
         self.stream_set = StreamSet(stream, frame_size=frame_size)
-        self._spec = (stream, frames, frame_size)
+        self._spec = (stream, frames, frame_size, segments)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles the spec only: a child process builds the reader once and keeps it."""
@@ -85,7 +94,8 @@ class ClipReader:
         end_s: float | None = None,
         views: Sequence[View] = (),
     ) -> Clip:
-        """Read the T images of a video, or of its part from `start_s` to `end_s`.
+        """Read the T images of a video, or of its part from `start_s` to `end_s`; with N segments the
+        T images of each, one segment after the other.
 
         Args:
             path: The video.
@@ -97,7 +107,18 @@ class ClipReader:
                 file can be decoded; if more than half of the frames are corrupt; if the file has
                 one frame, and a stream shows motion.
         """
-        return _ClipReading(self, path, start_s, end_s, (ORIGINAL, *views)).read()
+        all_views = (ORIGINAL, *views)
+        if self.segments == 1:
+            return _ClipReading(self, path, start_s, end_s, all_views).read()
+        if start_s is None:
+            start_s, end_s = 0.0, end_of_video_s(path)
+        edges_s = np.linspace(start_s, end_s, self.segments + 1).tolist()
+        return _joined(
+            [
+                _ClipReading(self, path, first_s, last_s, all_views).read()
+                for first_s, last_s in itertools.pairwise(edges_s)
+            ]
+        )
 
 
 _PreparedViews = tuple[PreparedFrame, ...]  # a prepared frame in each view
@@ -196,7 +217,7 @@ class _ClipReading:
             if index in wanted:
                 frame = video.retrieve() if frame is None else frame
                 if motion is None:
-                    frame = self._prepare(frame, None, wanted[index])
+                    frame = self._prepare(index, frame, None, wanted[index])
                 elif frame.nbytes * len(wanted) > _MAX_KEPT_BYTES:
                     guess, wanted, kept = None, {}, {}
                     continue
@@ -206,7 +227,8 @@ class _ClipReading:
             return times_s, region, None
         if motion is not None:
             kept = {
-                index: self._prepare(frame, region, wanted[index]) for index, frame in kept.items()
+                index: self._prepare(index, frame, region, wanted[index])
+                for index, frame in kept.items()
             }
         return times_s, region, kept
 
@@ -214,7 +236,9 @@ class _ClipReading:
         """Decode the video again for the prepared frames of a sampling."""
         wanted = sampling.streams_of_frames()
         return read_frames(
-            self._path, wanted, lambda frame, index: self._prepare(frame, region, wanted[index])
+            self._path,
+            wanted,
+            lambda frame, index: self._prepare(index, frame, region, wanted[index]),
         )
 
     # -- by seeking
@@ -250,7 +274,7 @@ class _ClipReading:
             region = motion.region()
             with open_video(self._path) as video:
                 for index in timeline.visit(video, sorted(wanted)):
-                    frames[index] = self._prepare(video.retrieve(), region, wanted[index])
+                    frames[index] = self._prepare(index, video.retrieve(), region, wanted[index])
                 if video.is_suspect:
                     return None
         except (seeking.Unreachable, VideoError):
@@ -289,11 +313,12 @@ class _ClipReading:
         return first, end - first
 
     def _prepare(
-        self, frame: np.ndarray, region: Region | None, numbers: set[int]
+        self, index: int, frame: np.ndarray, region: Region | None, numbers: set[int]
     ) -> _PreparedViews:
         """A frame, prepared for the streams of these numbers in each view."""
         return tuple(
-            self._stream_set.prepare_frame(frame, region, numbers, view) for view in self._views
+            self._stream_set.prepare_frame(frame, region, numbers, view, index)
+            for view in self._views
         )
 
     def _make_clip(
@@ -340,5 +365,33 @@ class _ClipReading:
 
 
 @functools.cache
-def _cached_reader(stream: str, frames: int, frame_size: int) -> ClipReader:
-    return ClipReader(stream=stream, frames=frames, frame_size=frame_size)
+def _cached_reader(stream: str, frames: int, frame_size: int, segments: int) -> ClipReader:
+    return ClipReader(stream=stream, frames=frames, frame_size=frame_size, segments=segments)
+
+
+def _joined(clips: Sequence[Clip]) -> Clip:
+    """The clips of the segments of a video as one, which is longer."""
+    damage_of = dict.fromkeys(clip.damage for clip in clips if clip.damage)
+    return Clip(
+        np.concatenate([clip.views for clip in clips], axis=1),
+        sum(clip.frames for clip in clips),
+        clips[0].fps,
+        duration_s=sum(clip.duration_s for clip in clips),
+        damage="; ".join(list(damage_of)[:3]),
+        first_s=clips[0].first_s,
+        notes=tuple(dict.fromkeys(note for clip in clips for note in clip.notes)),
+    )
+
+
+def end_of_video_s(path: Path) -> float:
+    """The end of the last frame in seconds.
+
+    Raises:
+        VideoError: If the video cannot be opened.
+    """
+    times_s, _ = read_packets(path)
+    with open_video(path) as video:
+        frame_s = units.frames_to_s(1, video.fps or FALLBACK_FPS)
+        if len(times_s) and np.isfinite(times_s).all() and times_s.max() > 0:
+            return float(times_s.max()) + frame_s
+        return max((time_s for _, time_s in video), default=0.0) + frame_s

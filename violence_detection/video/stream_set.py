@@ -66,6 +66,7 @@ class StreamSet:
         region: Region | None,
         numbers: Iterable[int],
         view: View = ORIGINAL,
+        number: int = 0,
     ) -> PreparedFrame:
         """Reduce a frame to the data that the images of some streams need.
 
@@ -74,7 +75,9 @@ class StreamSet:
             region: The region of motion, for focused streams; None for the whole frame.
             numbers: The numbers of the streams.
             view: The view of the frame.
+            number: Its number in the video, for views that change from frame to frame.
         """
+        frame = view.degrade(frame, number)
         cropped = region.crop(frame) if region else frame
 
         def prepared(stream: Stream) -> np.ndarray:
@@ -126,7 +129,7 @@ class StreamSet:
         region, images = motion.region(), []
         for view in views:
             prepared = {
-                index: self.prepare_frame(frames[index], region, every_stream, view)
+                index: self.prepare_frame(frames[index], region, every_stream, view, index)
                 for index in used
             }
             images.append([self.combine(of_image, prepared) for of_image in needed])

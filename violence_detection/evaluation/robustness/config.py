@@ -1,6 +1,5 @@
 """Settings of `robustness`."""
 
-import re
 from dataclasses import dataclass
 
 from violence_detection import registry
@@ -10,7 +9,9 @@ from violence_detection.features.config import ExtractConfig, resolve_weights
 from violence_detection.inference.config import PredictConfig
 from violence_detection.settings import CommandConfig, option, same_as
 
-_COMMAS = re.compile(r",(?![^()]*\))")  # outside of brackets
+# What the documented tables have: lens, light, recorder and network.
+USUAL = tuple("blur compress crop darken downscale drop_frames jpeg mirror noise".split())
+_SETS = ("usual", "all")
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,11 @@ class RobustnessConfig(CommandConfig):
 
     split: str = same_as(EvaluateConfig, "split", "Split to evaluate.")
     conditions: str = option(
-        "all",
+        "usual",
         "Corruptions of the videos, separated by commas, for example "
         "`darken(gamma=3),drop_frames,darken+noise`; those joined by + are applied one after "
-        f"another. Parts: {', '.join(registry.available('corruptions'))}.",
+        f"another. `usual` are {', '.join(USUAL)}; `all` are these parts: "
+        f"{', '.join(registry.available('corruptions'))}.",
         group="Study",
     )
     features: str | None = same_as(
@@ -60,7 +62,7 @@ class RobustnessConfig(CommandConfig):
                 f"`conditions` must name each once. Received: {twice[0]} "
                 f"{specs.count(twice[0])} times"
             )
-        if self.conditions != "all":
+        if self.conditions not in _SETS:
             self._set("conditions", ",".join(specs))
 
     @property
@@ -70,6 +72,8 @@ class RobustnessConfig(CommandConfig):
         Raises:
             ConfigError: If a condition does not parse, or names no corruption.
         """
-        if self.conditions == "all":
-            return registry.available("corruptions")
-        return [registry.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)]
+        if self.conditions in _SETS:
+            return list(USUAL) if self.conditions == "usual" else registry.available("corruptions")
+        return [
+            registry.check("corruptions", spec) for spec in registry.split_list(self.conditions)
+        ]

@@ -80,7 +80,7 @@ class RobustnessStage:
         self._entries = evaluation_set.split_entries(self._run, self._cache, config.split)
         self._folder = self._run.evaluation_dir(config.split)
         self._conditions, self._left_out = _conditions(
-            config.listed, skip_missing=config.conditions == "all"
+            config.listed, skip_missing=config.conditions in ("usual", "all")
         )
         self._excerpts, self._changed = unchanged_excerpts(
             self._cache, self._entries, config.video_dir

@@ -1,6 +1,8 @@
-"""Types and helpers of the corruptions: frames of a video, and the writer of its file."""
+"""Types and helpers of the corruptions: frames of a video, the writer of its file, and changes of
+single frames, which views of training clips use as well."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -40,15 +42,57 @@ class VideoFrames(NamedTuple):
 
 
 Corruption = Callable[[VideoFrames, np.random.Generator], VideoFrames]
+# A frame, uint8 (H, W, 3) BGR, and its number in the video; the changed frame.
+FrameChange = Callable[[np.ndarray, int], np.ndarray]
 
 
-def each_frame(change: Callable[[np.ndarray], np.ndarray]) -> Corruption:
+@dataclass(frozen=True)
+class PictureChange:
+    """A corruption that changes the frames one by one.
+
+    Attributes:
+        draw: Draws from the generator what holds for the whole clip, such as an angle, and returns
+            the change of a frame. What moves or is new in each frame depends on the number of the
+            frame and the draw alone, so that a frame is changed alike however often and in whatever
+            order it is read.
+    """
+
+    draw: Callable[[np.random.Generator], FrameChange]
+
+    def __call__(self, video: VideoFrames, rng: np.random.Generator) -> VideoFrames:
+        change = self.draw(rng)
+        frames = (change(frame, number) for number, frame in enumerate(video.frames))
+        return video._replace(frames=frames)
+
+
+def each_frame(change: Callable[[np.ndarray], np.ndarray]) -> PictureChange:
     """A corruption that changes each frame by itself, without randomness."""
+    return PictureChange(lambda _: lambda frame, __: change(frame))
 
-    def corrupt(video: VideoFrames, _: np.random.Generator) -> VideoFrames:
-        return video._replace(frames=map(change, video.frames))
 
-    return corrupt
+def seeded(rng: np.random.Generator) -> Callable[[int], np.random.Generator]:
+    """A generator for each frame, by its number."""
+    seed = int(rng.integers(2**63))
+    return lambda number: np.random.default_rng((seed, number))
+
+
+def scaled(frame: np.ndarray, pixels: float) -> float:
+    """A length of a frame whose shorter side has 224 pixels, in pixels of this frame."""
+    return pixels * min(frame.shape[:2]) / REFERENCE_SIDE_PX
+
+
+def moved(frame: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """The frame under an affine map, float (2, 3); what comes in from outside is mirrored."""
+    height, width = frame.shape[:2]
+    border = cv2.BORDER_REFLECT_101 if min(height, width) > 1 else cv2.BORDER_REPLICATE
+    return cv2.warpAffine(frame, matrix, (width, height), borderMode=border)
+
+
+def brightened(frame: np.ndarray, factor: float | np.ndarray) -> np.ndarray:
+    """The frame times a factor, or times one for each pixel, (H, W, 1); rounded, and clipped."""
+    if isinstance(factor, float):
+        return cv2.convertScaleAbs(frame, alpha=factor)
+    return np.clip(np.rint(frame * factor), 0, 255).astype(np.uint8)
 
 
 def lossless_writer(path: Path, fps: float, size: tuple[int, int]) -> Writer:

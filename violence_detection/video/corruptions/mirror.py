@@ -2,9 +2,9 @@
 
 import cv2
 
-from violence_detection.video.corruptions._corruption import Corruption, each_frame
+from violence_detection.video.corruptions._corruption import PictureChange, each_frame
 
 
-def build() -> Corruption:
+def build() -> PictureChange:
     """Mirroring."""
     return each_frame(lambda frame: cv2.flip(frame, 1))

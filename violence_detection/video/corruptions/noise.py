@@ -6,23 +6,25 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import Corruption, VideoFrames
+from violence_detection.video.corruptions._corruption import FrameChange, PictureChange, seeded
 
 
-def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:
-    """``x + 255 sigma n``, with n standard normal and independent for each value.
+def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> PictureChange:
+    """``x + 255 sigma n``, with n standard normal and independent for each value and frame.
 
     Args:
         sigma: 0.08, which is 20 grey levels, is severity 1 of ImageNet-C's Gaussian noise; higher
             severities exceed the noise of a camera.
     """
 
-    def corrupt(video: VideoFrames, rng: np.random.Generator) -> VideoFrames:
-        def noisy(frame: np.ndarray) -> np.ndarray:
-            noise = rng.standard_normal(frame.shape, np.float32)
+    def draw(rng: np.random.Generator) -> FrameChange:
+        of_frame = seeded(rng)
+
+        def noisy(frame: np.ndarray, number: int) -> np.ndarray:
+            noise = of_frame(number).standard_normal(frame.shape, np.float32)
             noise *= np.float32(255 * sigma)
             return cv2.add(frame, noise, dtype=cv2.CV_8U)  # rounds, and clips to [0, 255]
 
-        return video._replace(frames=map(noisy, video.frames))
+        return noisy
 
-    return corrupt
+    return PictureChange(draw)
