@@ -1,11 +1,13 @@
 """Alerts of one camera: judged windows in, events and their messages into the store."""
 
 import dataclasses
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from violence_detection.errors import ViolenceDetectionError
 from violence_detection.inference.alert_policy import (
     AlertPolicy,
     AlertSettings,
@@ -33,6 +35,8 @@ from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.storage.judged_stretches import float32
 from violence_detection.live.watching.event_messages import event_message
 from violence_detection.live.watching.event_numbers import EventNumbers
+
+log = logging.getLogger(__name__)
 
 _KEPT_S = 120.0  # windows from before an event is announced may belong to it
 _QUIET_S = 60.0
@@ -219,7 +223,10 @@ class CameraAlerts:
             event = dataclasses.replace(event, suppressed_by=suppressed)
             self._store.record_start(event, messages)
         elif is_end:
-            self.save_windows()
+            try:
+                self.save_windows()
+            except ViolenceDetectionError as error:  # a full disk: the end is more important
+                log.error(f"Windows of an event of {self._camera.name} are lost: {error}")
             self._store.record_end(
                 event.id, end_ms=end_ms, **peak, priority=event.priority, messages=messages
             )
