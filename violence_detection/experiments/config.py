@@ -25,7 +25,14 @@ class CrossValidateConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume"),
-            *("checkpoint_epochs", "recall_bar", "profile", "calibrate_by", "class_threshold"),
+            *(
+                "checkpoint_epochs",
+                "recall_bar",
+                "profile",
+                "tracker",
+                "calibrate_by",
+                "class_threshold",
+            ),
             "distillation",
         ),
         changes={
@@ -220,7 +227,7 @@ class CrossDatasetConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "test_fraction", "split_seed", "dataset_path", "features", "hosts"),
-            *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "profile"),
+            *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "profile", "tracker"),
             "class_threshold",
             "one_class",
             "distillation",
@@ -266,7 +273,15 @@ class TuneConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "dataset_path", "hosts", "rank", "run", "resume", "checkpoint_epochs"),
-            *("monitor", "ensemble", "use_focal_loss", "operating_point", "recall_bar", "profile"),
+            *(
+                "monitor",
+                "ensemble",
+                "use_focal_loss",
+                "operating_point",
+                "recall_bar",
+                "profile",
+                "tracker",
+            ),
             *("calibrate_by", "calibration_folds", "one_class", "class_threshold", "distillation"),
         ),
         changes={

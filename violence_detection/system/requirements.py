@@ -38,8 +38,8 @@ class Installed:
 
 
 def by_extra() -> dict[str, Installed]:
-    """The installed libraries of each extra, by its name; the requirements of every installation have
-    the name "". Extras for developers are left out."""
+    """The installed libraries of each extra, by its name. The requirements of every installation
+    have the name "". Extras for developers are left out."""
     required: dict[str, list[Requirement]] = defaultdict(list)
     for line in importlib.metadata.requires(_PACKAGE) or ():
         requirement = Requirement(line)

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     import keras
 
     from violence_detection.features.extract import ExtractionStage
+    from violence_detection.training.trackers import ExperimentTracker
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class TrainingStage:
                 job.check_same()
 
                 # -- the epochs, and their results
+                tracker = self._open_tracker(job)
                 results = self._train(job)
                 if coordinator.is_chief:
                     if results.summary.epochs_run:
@@ -155,6 +157,8 @@ class TrainingStage:
                         self._draw_threshold(results.scores)
                     TrainingClips.of(job.clips["train"]).write(self._run)
                     model_card.write_model_card(self._run)
+                    if tracker:
+                        tracker.record(results)
                 return results
 
     def _choose_run(self) -> None:
@@ -197,6 +201,10 @@ class TrainingStage:
                 training_readiness.check_trainable(videos, split, config.normal_class)
             classes = 2 if config.one_class else len(folder.labels)
         check_parts(config.model, config.batches.augment, classes=classes)
+        if config.tracker:
+            from violence_detection.training import trackers
+
+            trackers.check_installed(config.tracker)
         self._initial_weights = InitialWeights.find(
             config.init_from, self._run, head=config.model.head, resume=config.resume
         )
@@ -365,6 +373,21 @@ class TrainingStage:
             scores.threshold,
             scores.operating_point.interval,
         )
+
+    def _open_tracker(self, job: TrainingJob) -> "ExperimentTracker | None":
+        """The tracker that is asked for, which becomes one of the callbacks."""
+        config = self._config
+        if not config.tracker:
+            return None
+        from violence_detection.training import trackers
+
+        idle = config.idle_names() if config.features is not None else frozenset()
+        settings = {name: value for name, value in config.as_dict().items() if name not in idle}
+        tracker = trackers.open_tracker(
+            config.tracker, self._run, settings, dataset=job.cache.origin.name
+        )
+        self._callbacks = [*self._callbacks, tracker]
+        return tracker
 
     def _train(self, job: TrainingJob) -> TrainingResults:
         config = self._config
