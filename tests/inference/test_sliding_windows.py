@@ -71,6 +71,14 @@ def test_a_missing_or_impossible_rate_is_measured_on_the_frames(declared):
     assert spans(found)[-1][1] == pytest.approx(4.0, abs=0.02)
 
 
+def test_a_section_that_ends_before_its_first_moment_has_no_window():
+    """A live connection that is lost after a frame or two must not end the capture."""
+    plan = WindowPlan(2.0, 1.0, 4)
+    assert windows_at([0.0, 0.1], plan, fps=10.0) == []
+    times_s = [0.0, 0.1, *(5 + np.arange(20) / 10)]
+    assert spans(windows_at(times_s, plan, fps=10.0)) == [(5.0, 7.0)]
+
+
 # -- property
 
 

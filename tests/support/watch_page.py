@@ -18,6 +18,7 @@ from violence_detection.live.storage.event_records import (
     StoredEvent,
 )
 from violence_detection.live.storage.event_store import EventStore
+from violence_detection.live.watching.camera_videos import VideoPart
 from violence_detection.live.web.page_state import WatchPage
 from violence_detection.live.web.sign_in import SignIn
 from violence_detection.live.web.verdict_labels import VerdictLabels
@@ -59,6 +60,9 @@ class DrawnSupervisor:
 
     def picture(self, camera: str) -> bytes:
         return self.pictures.get(camera, b"")
+
+    def video(self, camera: str, stream: int, after: int) -> bytes:
+        return VideoPart(1, after + 1, b"" if stream else b"video").to_bytes()
 
     def acknowledge(self, event: str, by: str) -> bool:
         return self.store.acknowledge(event, by=by)
@@ -204,8 +208,10 @@ def draw_watch(folder: Path, labeller, *, cameras: int = 2, clock=time.time) -> 
     labels = VerdictLabels(
         reader, supervisor, labeller, data=folder, classes=("calm", "fight"), window_s=2.0
     )
-    return WatchPage(
+    page = WatchPage(
         reader, accounts, SignIn(accounts, is_local=True), supervisor, labels, folder,
         "Europe/Berlin", {"run": "checkpoints/first", "cameras": [{"source": "rtsp://***@x"}]},
         clock=clock,
     )  # fmt: skip
+    page.video.silence_s = 0.0
+    return page

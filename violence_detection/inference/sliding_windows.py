@@ -253,7 +253,8 @@ class _Section:
         windows = []
         while self._next_window_ends(slack_frames=0.5):
             windows += self._make_next_window(every)
-        if self._covered_s < self._duration_s - self._frame_s / 2:
+        # A section that ends before the frame of its first moment has no window.
+        if self._next_moment and self._covered_s < self._duration_s - self._frame_s / 2:
             # One more window, which ends with the section and is no longer than it.
             start_s = max(0.0, self._duration_s - self._plan.window_s)
             windows.append(self._make_window(start_s, self._duration_s))

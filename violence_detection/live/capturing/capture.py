@@ -26,6 +26,7 @@ from violence_detection.live.capturing.host_turn import HostTurn
 from violence_detection.live.capturing.packet_queue import Closed, Connection, Opened, PacketQueue
 from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.capturing.picture_maker import PictureMaker
+from violence_detection.live.capturing.video_sender import VideoSender
 from violence_detection.live.capturing.window_maker import WindowMaker
 from violence_detection.live.configuration.camera_settings import CameraSettings
 from violence_detection.live.processes.capture_messages import (
@@ -45,6 +46,7 @@ from violence_detection.live.processes.process_messages import (
     JudgeOrder,
     PictureOrder,
     StrideOrder,
+    VideoOrder,
 )
 from violence_detection.live.processes.worker_process import CaptureStart, WorkerChannel
 from violence_detection.live.recording.privacy_masks import MaskedFrame, PrivacyMasks
@@ -181,6 +183,8 @@ class Capture:
         self._event_pictures = EventPictures(pictures) if pictures else None
         masks = PrivacyMasks(settings.privacy_masks)
         self._decoding = Decoding(maker, sender.put, settings.lag, masks, self._show)
+        # Packets have no masks: of a camera with some, the page has pictures only.
+        self._video = None if settings.privacy_masks else VideoSender(self.ring, send)
         self._connections = 0
 
     def run(self, channel: WorkerChannel) -> None:
@@ -191,6 +195,8 @@ class Capture:
                 self._recorder.run,
                 functools.partial(self._recorder.run_finishing, self._camera),
             ]
+        if self._video:
+            works.append(self._video.run)
         if self._clip_source:
             works.append(self._clip_source.run)
         for work in works:
@@ -204,6 +210,8 @@ class Capture:
                 self._pictures.order(order.hold_s)
             elif isinstance(order, JudgeOrder):
                 self._sender.redirect(Path(order.address))
+            elif isinstance(order, VideoOrder) and self._video:
+                self._video.order(order.hold_s)
             elif isinstance(order, EventPictureOrder) and self._event_pictures:
                 self._event_pictures.order(order)
             elif isinstance(order, ClipOrder | ClipEnd) and self._recorder:

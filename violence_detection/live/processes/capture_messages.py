@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 MAX_PICTURE_TEXT = 2**18  # characters
+MAX_VIDEO_BYTES = 2**19
 
 CaptureState = Literal["starting", "up", "silent", "waiting", "refused", "absent"]
 
@@ -64,6 +65,25 @@ class CameraPicture:
 
 
 @dataclass(frozen=True)
+class CameraVideo:
+    """Fragments of live MP4 of the camera, for those who look at its page.
+
+    Attributes:
+        stream: Number of the stream, which grows; another one begins with another header.
+        number: Counts the messages of a stream.
+        is_key: It begins with the fragment of a key frame.
+        is_header: It is the header of the stream.
+        content: In base64, of at most `MAX_VIDEO_BYTES`.
+    """
+
+    stream: int
+    number: int
+    is_key: bool
+    is_header: bool
+    content: str
+
+
+@dataclass(frozen=True)
 class CaptureStatus:
     """The figures of a camera, once a second; all counts are since the process started.
 
@@ -105,4 +125,4 @@ class CaptureStatus:
     clip_reason: str = ""
 
 
-CAPTURE_MESSAGES = (StateChange, StreamOpened, CameraPicture, CaptureStatus)
+CAPTURE_MESSAGES = (StateChange, StreamOpened, CameraPicture, CameraVideo, CaptureStatus)

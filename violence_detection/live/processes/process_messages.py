@@ -243,5 +243,12 @@ class PictureOrder:
     hold_s: float
 
 
+@dataclass(frozen=True)
+class VideoOrder:
+    """The capture sends live video for so many seconds from now on, if browsers play it."""
+
+    hold_s: float
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**53

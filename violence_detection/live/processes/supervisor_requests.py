@@ -35,6 +35,10 @@ class WatchRequests(Protocol):
         """The newest picture of a camera, JPEG; empty if there is none."""
         ...
 
+    def video(self, camera: str, stream: int, after: int) -> bytes:
+        """The next part of live MP4 of a camera, a `VideoPart`."""
+        ...
+
     def acknowledge(self, event: str, by: str) -> bool:
         """False if somebody has acknowledged it before."""
         ...
@@ -173,6 +177,9 @@ class RequestClient:
 
     def picture(self, camera: str) -> bytes:
         return self._ask("picture", camera=camera)
+
+    def video(self, camera: str, stream: int, after: int) -> bytes:
+        return self._ask("video", camera=camera, stream=stream, after=after)
 
     def acknowledge(self, event: str, by: str) -> bool:
         return self._ask("acknowledge", event=event, by=by)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from violence_detection.errors import EvidenceError
-from violence_detection.evaluation.false_alarms import hours_needed, poisson_interval
 from violence_detection.inference.alert_policy import AlertPolicy, AlertSettings
 from violence_detection.inference.prediction_records import Window
+from violence_detection.metrics.rate_per_hour import hours_needed, poisson_interval
 from violence_detection.units import hours_words, rate_words
 
 _ACCEPTABLE = 1.0  # an hour: nobody looks at more for long

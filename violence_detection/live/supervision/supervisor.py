@@ -18,13 +18,14 @@ from violence_detection.live.configuration.config import WatchFile
 from violence_detection.live.processes import service_manager
 from violence_detection.live.processes.capture_messages import (
     CameraPicture,
+    CameraVideo,
     CaptureStatus,
     StateChange,
 )
 from violence_detection.live.processes.clip_messages import ClipWritten
 from violence_detection.live.processes.joined_clock import JoinedClock
 from violence_detection.live.processes.kept_worker import StartWorker
-from violence_detection.live.processes.process_messages import PictureOrder
+from violence_detection.live.processes.process_messages import PictureOrder, VideoOrder
 from violence_detection.live.processes.watch_notices import (
     CameraChanged,
     ClockStepped,
@@ -38,6 +39,7 @@ from violence_detection.live.supervision.file_reload import FileReload
 from violence_detection.live.supervision.watch_parts import JUDGES, PAGE, open_parts
 from violence_detection.live.watching.camera_pictures import HOLD_S
 from violence_detection.live.watching.camera_states import UP
+from violence_detection.live.watching.camera_videos import HOLD_S as VIDEO_S
 from violence_detection.system import progress
 
 log = logging.getLogger(__name__)
@@ -186,6 +188,7 @@ class Supervisor:
             "snooze": self._snooze,
             "keep_clip": self._keep_clip,
             "picture": lambda camera: self._parts.order(camera, PictureOrder(HOLD_S)),
+            "video": lambda camera: self._parts.order(camera, VideoOrder(VIDEO_S)),
             "message": self._handle_message,
         }[name]
         self._guarded(handle, about)
@@ -219,6 +222,8 @@ class Supervisor:
             camera.add_status(message)
         elif isinstance(message, CameraPicture):
             self._parts.pictures.add(name, message)
+        elif isinstance(message, CameraVideo):
+            self._parts.videos.add(name, message)
         elif isinstance(message, ClipWritten):
             self._parts.clips.written(name, message)
 

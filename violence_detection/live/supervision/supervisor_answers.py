@@ -9,6 +9,7 @@ from violence_detection.live.storage.event_records import Snooze, StoredEvent
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.watching.camera_pictures import CameraPictures
 from violence_detection.live.watching.camera_states import UP
+from violence_detection.live.watching.camera_videos import CameraVideos
 
 _MAX_SNOOZE_MS = 7 * 86_400_000
 _MAX_TEXT = 1000
@@ -26,6 +27,7 @@ class SupervisorAnswers:
         store: EventStore,
         latest: WatchStatus,
         pictures: CameraPictures,
+        videos: CameraVideos,
         window_s: float,
         tell: Callable[[str, Any], None],
     ) -> None:
@@ -34,12 +36,14 @@ class SupervisorAnswers:
             store: The event store.
             latest: The first state.
             pictures: Has the newest pictures.
+            videos: Has the last seconds of live video.
             window_s: Seconds of a window: an event that a person reports begins so long before
                 the moment and ends so long after it.
             tell: Takes the name of a request that concerns the supervisor's own thread, and what
                 it is about.
         """
-        self._store, self.latest, self._pictures, self._tell = store, latest, pictures, tell
+        self._store, self.latest, self._tell = store, latest, tell
+        self._pictures, self._videos = pictures, videos
         self._window_ms = round(1000 * window_s)
 
     def status(self) -> WatchStatus:
@@ -49,6 +53,12 @@ class SupervisorAnswers:
         self._check_camera(camera)
         is_up = any(known.name == camera and known.state == UP for known in self.latest.cameras)
         return self._pictures.newest(camera, may_wait=is_up)
+
+    def video(self, camera: str, stream: int, after: int) -> bytes:
+        self._check_camera(camera)
+        if type(stream) is not int or type(after) is not int:
+            raise ConfigError("A stream and a fragment must be numbers. Received: another value")
+        return self._videos.part(camera, stream, after).to_bytes()
 
     def acknowledge(self, event: str, by: str) -> bool:
         is_first = self._store.acknowledge(event, by=_text(by))

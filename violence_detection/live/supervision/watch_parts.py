@@ -15,7 +15,7 @@ from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder
 from violence_detection.live.processes.joined_clock import JoinedClock
 from violence_detection.live.processes.kept_worker import StartWorker
 from violence_detection.live.processes.page_start import ACCOUNTS
-from violence_detection.live.processes.process_messages import PictureOrder
+from violence_detection.live.processes.process_messages import PictureOrder, VideoOrder
 from violence_detection.live.processes.supervisor_requests import RequestServer
 from violence_detection.live.processes.watch_notices import Notice
 from violence_detection.live.processes.watch_status import WatchStatus
@@ -31,6 +31,7 @@ from violence_detection.live.supervision.watch_web import WatchWeb
 from violence_detection.live.watching.camera_pictures import CameraPictures
 from violence_detection.live.watching.camera_set import CameraSet
 from violence_detection.live.watching.camera_states import CameraStates
+from violence_detection.live.watching.camera_videos import CameraVideos
 from violence_detection.live.watching.event_numbers import EventNumbers
 from violence_detection.live.watching.watch_clips import WatchClips
 from violence_detection.live.watching.watch_spot_checks import WatchSpotChecks
@@ -50,7 +51,7 @@ class WatchParts:
     Attributes:
         file: The cameras file, as it was read last.
         news: What processes and requests say, by kind, for the supervisor's thread.
-        store, states, warnings, upkeep, clips, spot_checks, pictures, answers: See their classes.
+        store, states, warnings, upkeep, clips, spot_checks, pictures, videos, answers: See their classes.
         sinks: The sinks, which are replaced where a new file has others.
         judges: The processes that judge.
         cameras: The cameras, with their captures.
@@ -134,8 +135,11 @@ class WatchParts:
         self.pictures = CameraPictures(
             lambda camera: tell("picture", camera), now_s=clock.monotonic
         )
+        self.videos = CameraVideos(lambda camera: tell("video", camera), now_s=clock.monotonic)
         window_s = Run(file.run).record().window_s
-        self.answers = SupervisorAnswers(self.store, self.status(), self.pictures, window_s, tell)
+        self.answers = SupervisorAnswers(
+            self.store, self.status(), self.pictures, self.videos, window_s, tell
+        )
         opened.enter_context(RequestServer(file.data / SOCKET, self.answers))
         self.start_web()
 
@@ -183,7 +187,7 @@ class WatchParts:
             alive_ms=alive_ms,
         )
 
-    def order(self, camera: str, order: ClipOrder | ClipEnd | PictureOrder) -> None:
+    def order(self, camera: str, order: ClipOrder | ClipEnd | PictureOrder | VideoOrder) -> None:
         """Sends an order to the capture of a camera."""
         if known := self.cameras.get(camera):
             known.worker.send(order)

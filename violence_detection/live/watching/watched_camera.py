@@ -68,7 +68,7 @@ class WatchedCamera:
         self._minutes = ScoreMinutes(camera.name, run_digest, watch_ms=clock.now_ms())
         self._scores: deque[tuple[int, float]] = deque()  # UTC ms of the end, and probability
         self._status: CaptureStatus | None = None
-        self._last_s: float | None = None  # the end of the last window
+        self._known_s = clock.monotonic()  # the end of the last window
         self._unjudged_s, self._day = 0.0, clock.now_ms() // _DAY_MS
         self._stride_s, self._judge = camera.settings.stride_s, judge
         self.judged = self.unjudged = 0
@@ -93,20 +93,20 @@ class WatchedCamera:
     def add_window(self, window: JudgedWindow) -> None:
         """Adds the next window of its judge. One that its former judge gives after it is left out:
         the time is known already."""
-        if self._last_s is not None and window.end_s <= self._last_s:
+        if window.end_s <= self._known_s:
             return
         offset_s = self.clock_offset_s
         end_ms = self._clock.ms(window.end_s + offset_s)
         if window.probability is None:
             self.unjudged += 1
-            covered_s = window.start_s if self._last_s is None else self._last_s
-            self._add_unjudged(window.end_s - max(window.start_s, covered_s))
+            self._count_unjudged(window.end_s)
         else:
             self.judged += 1
+            self._count_unjudged(window.start_s)  # up to it: windows may lie apart
             self._scores.append((end_ms, window.probability))
             while self._scores[0][0] < end_ms - _SHOWN_MS:
                 self._scores.popleft()
-        self._last_s = max(self._last_s or 0.0, window.end_s)
+        self._known_s = window.end_s
         stretch = self.alerts.add(window, offset_s=offset_s)
         self._store.record_minutes(self._minutes.add_stretch(end_ms, stretch))
 
@@ -140,7 +140,6 @@ class WatchedCamera:
         """
         self.alerts.save_windows()
         if not is_up:
-            self._add_unjudged(1.0)
             until_s = self._clock.monotonic() - _ON_ITS_WAY_S
             if until_s > since_s and (stretch := self.alerts.add_silence(until_s)):
                 end_ms = self._clock.ms(until_s)
@@ -172,15 +171,27 @@ class WatchedCamera:
             clip_reason=self.camera.scrub(status.clip_reason) if status else "",
             kept_s=round(status.ring_s, 1) if status else 0.0,
             stride_s=self._stride_s,
-            unjudged_s=round(self._unjudged_s, 1),
+            unjudged_s=round(self._unjudged_s + self._waiting_s, 1),
             snoozed_until_ms=snoozed_until_ms,
             observed_until_ms=self._observed_ms,
             event=event.id if event else "",
             pid=self.worker.pid,
         )
 
-    def _add_unjudged(self, seconds: float) -> None:
+    @property
+    def _waiting_s(self) -> float:
+        """Seconds since the last window that are too long for one to be on its way."""
+        waiting_s = self._clock.monotonic() - _ON_ITS_WAY_S - self._known_s
+        return min(max(0.0, waiting_s), self._today_s)
+
+    @property
+    def _today_s(self) -> float:
+        """Seconds since midnight UTC."""
+        return self._clock.now_ms() % _DAY_MS / 1000
+
+    def _count_unjudged(self, until_s: float) -> None:
+        """Counts the time from the last window to another as not judged."""
         day = self._clock.now_ms() // _DAY_MS
         if day != self._day:
             self._unjudged_s, self._day = 0.0, day
-        self._unjudged_s += max(0.0, seconds)
+        self._unjudged_s += min(max(0.0, until_s - self._known_s), self._today_s)

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import anyio.to_thread
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from violence_detection.live.access.user_accounts import User
@@ -242,6 +243,13 @@ def picture(page: Page, user: Viewer, camera: str) -> Response:
     if not content:
         raise HTTPException(404, "There is no picture of the camera yet.")
     return Response(content, media_type="image/jpeg")
+
+
+@router.get("/cameras/{camera}/live.mp4")
+async def live_video(page: Page, user: Viewer, camera: str) -> StreamingResponse:
+    """Live video of a camera: fragments of MP4 without an end."""
+    await anyio.to_thread.run_sync(check_camera, page, user, camera)
+    return StreamingResponse(await page.video.open(camera), media_type="video/mp4")
 
 
 @router.get("/cameras/{camera}/scores")

@@ -13,6 +13,7 @@ from violence_detection.live.processes.supervisor_requests import WatchRequests
 from violence_detection.live.processes.watch_status import WatchStatus
 from violence_detection.live.storage.event_reader import EventReader
 from violence_detection.live.storage.missed_violence import MissedViolence, estimate_missed
+from violence_detection.live.web.live_video import LiveVideo
 from violence_detection.live.web.sign_in import SignIn
 from violence_detection.live.web.verdict_labels import VerdictLabels
 
@@ -37,6 +38,7 @@ class WatchPage:
         settings: The cameras file with passwords masked, for the page of settings.
         has_secure_cookie: Cookies are sent over TLS only.
         clock: Seconds since 1970, UTC.
+        video: Live video for browsers.
     """
 
     reader: EventReader
@@ -52,6 +54,9 @@ class WatchPage:
     _status: tuple[float, WatchStatus] | None = None
     _pictures: dict[str, tuple[float, bytes]] = field(default_factory=dict)
     _looks: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.video = LiveVideo(self.requests.video)
 
     def now_ms(self) -> int:
         return int(self.clock() * 1000)

@@ -136,13 +136,61 @@ function watchCameras() {
   function refreshPictures() {
     if (document.hidden) return;
     for (const tile of visible) {
-      if (!tile.classList.contains("down")) refreshPicture(tile);
+      if (!tile.classList.contains("down") && !tile.classList.contains("live")) refreshPicture(tile);
     }
   }
   refresh();
   setInterval(refresh, 1000);
   const image = wall.querySelector("img[data-interval-ms]");
   setInterval(refreshPictures, image ? Number(image.dataset.intervalMs) : 1000);
+}
+
+// Live video where the browser plays it; else, and until it plays, pictures.
+function playLive() {
+  const video = document.querySelector("video[data-live]");
+  const tile = video.closest(".tile");
+  let progressS = 0;
+  let seenAt = 0;
+  let isTried = false;
+  function stop() {
+    tile.classList.remove("live");
+    video.hidden = true;
+    video.removeAttribute("src");
+    video.load();
+    isTried = false;
+  }
+  function start() {
+    isTried = true;
+    progressS = -1;
+    seenAt = Date.now();
+    video.src = `${video.dataset.live}?${Date.now()}`;
+    video.play().catch(() => {});
+  }
+  function look() {
+    if (document.hidden || tile.classList.contains("down")) {
+      if (isTried) stop();
+      return;
+    }
+    if (!isTried) { start(); return; }
+    if (video.currentTime !== progressS) {
+      progressS = video.currentTime;
+      seenAt = Date.now();
+      if (video.videoWidth && progressS > 0) {
+        video.hidden = false;
+        tile.classList.add("live");
+      }
+    }
+    const stalledMs = Date.now() - seenAt;
+    // A stream that has ended, or a browser that plays none: pictures, and another try later.
+    if (stalledMs > 4000) { tile.classList.remove("live"); video.hidden = true; }
+    if (stalledMs > 20000) stop();
+    const buffered = video.buffered;
+    const behindS = buffered.length ? buffered.end(buffered.length - 1) - video.currentTime : 0;
+    video.playbackRate = behindS > 1.5 ? 1.15 : 1;
+    if (behindS > 20) stop();
+  }
+  look();
+  setInterval(look, 500);
 }
 
 function offerCameraActions() {
@@ -329,5 +377,6 @@ function showUnreviewed(count) {
 
 showLocalTimes(document);
 if (kind === "wall" || kind === "camera") watchCameras();
+if (kind === "camera") playLive();
 if (kind === "camera") offerCameraActions();
 if (kind === "event") reviewEvent();
