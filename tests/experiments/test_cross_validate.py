@@ -821,6 +821,9 @@ def test_several_classes_are_evaluated(tmp_path, quick_baselines):
     features = draw_features(tmp_path / "drawn" / "space", labels=classes, counts=(18, 9, 9))
     result = validate(features, tmp_path, epochs=1)
     assert result["classes"] == list(classes)
+    report = result["class_report"]
+    assert [score["name"] for score in report["scores"]] == list(classes)
+    assert sum(score["videos"] for score in report["scores"]) == 36
     assert 0 <= result["accuracy"]["mean"] <= 1 and result["auc"]["mean"] is not None
 
 

@@ -61,6 +61,8 @@ def _plan_lines(plan: dict[str, Any]) -> list[str]:
 def result_lines(result: "CrossValidationResult") -> list[str]:
     """The scores of the model, a table by fold, and a table of the model and the baselines; for
     random folds beside grouped ones, the difference alone."""
+    from violence_detection.reports.class_scores import class_lines
+
     first, *others = result.protocols
     return [
         f"folder      {result.dir}",
@@ -75,6 +77,7 @@ def result_lines(result: "CrossValidationResult") -> list[str]:
         *_fold_lines(result.folds_of(first), first),
         "",
         *_baseline_lines(first.pooled),
+        *(["", *class_lines(first.class_report)] if first.class_report else []),
         *[
             line
             for protocol in others

@@ -306,6 +306,7 @@ class CrossValidationStage:
                     note=self._note(grouped),
                     means=item.means() if item else {},
                     pooled=self._pooled(results, grouped) if complete else None,
+                    class_report=item.class_report() if complete else None,
                 )
                 for grouped, item in results.items()
             ),

@@ -18,6 +18,7 @@ from violence_detection.experiments.pooled_scores import (
     value_of,
 )
 from violence_detection.metrics import intervals
+from violence_detection.metrics.several_classes import ClassReport, class_report
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.training_results import EffectiveSettings
 from violence_detection.reports.cross_validation_result import FoldRow
@@ -228,6 +229,21 @@ class FoldResults:
         )
 
     # -- scores over all folds
+
+    def class_report(self) -> ClassReport | None:
+        """Scores of each class in the first repeat, each fold at its own threshold; None for two
+        classes."""
+        if len(self._classes) == 2:
+            return None
+        results = [result for result in self._results if result.repeat == 1]
+        rows = np.concatenate([result.rows for result in results])
+        return class_report(
+            self._labels[rows],
+            np.concatenate([result.predicted(MODEL) for result in results]),
+            np.concatenate([result.predictions[MODEL] for result in results]),
+            self._groups[rows],
+            self._classes,
+        )
 
     def means(self) -> dict[str, PredictorMeans]:
         """Accuracy and AUC over folds, of the model and of each baseline."""

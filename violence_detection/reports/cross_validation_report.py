@@ -9,6 +9,11 @@ from typing import Any
 
 from violence_detection.datasets.config import BY_CAMERA, BY_TIME, ONE_RECORDING
 from violence_detection.reports import evaluation_tables, html
+from violence_detection.reports.class_scores import (
+    KIND_TITLES,
+    MANY_CLASSES,
+    anecdote_sentences,
+)
 from violence_detection.reports.cross_validation_result import (
     CrossValidationResult,
     FoldRow,
@@ -97,6 +102,9 @@ def write_report(
             for protocol in result.protocols
         ],
         worst_folds=_worst_folds(result.folds_of(first)),
+        class_report=first.class_report,
+        confusion_kinds=KIND_TITLES,
+        anecdotes=anecdote_sentences(first.class_report.anecdotes) if first.class_report else [],
         mistakes=diagnostics.mistakes,
         features_path=files.shown_path(result.features),
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),
@@ -106,7 +114,11 @@ def write_report(
         breakdowns=evaluation_tables.breakdowns(diagnostics.errors_by),
         errors_left_out=diagnostics.errors_left_out,
         figures=[
-            {"caption": _CAPTIONS[name], "source": html.embed_png(figure)}
+            {
+                "caption": _CAPTIONS[name],
+                "source": html.embed_png(figure),
+                "is_wide": name == "confusion" and len(result.classes) > MANY_CLASSES,
+            }
             for name, figure in diagnostics.figures.items()
         ],
         tables=html.settings_tables(settings),

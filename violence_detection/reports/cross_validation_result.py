@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from violence_detection.datasets.config import BY_RECORDING, ONE_RECORDING
+from violence_detection.metrics.several_classes import ClassReport
 from violence_detection.models.training_results import EffectiveSettings
 from violence_detection.reports.cross_validation_scores import (
     MODEL,
@@ -189,12 +190,15 @@ class ProtocolResult:
         means: Scores over the finished folds, of the model and of each baseline; empty if no fold
             is finished.
         pooled: None until all folds are finished.
+        class_report: Scores of each class in the first repeat; None for two classes, and until
+            all folds are finished.
     """
 
     grouped: bool
     note: str
     means: Mapping[str, PredictorMeans]
     pooled: PooledResult | None
+    class_report: ClassReport | None = None
 
     @property
     def kind(self) -> str:
@@ -214,7 +218,9 @@ class ProtocolResult:
                 for name, row in values["baselines"].items()
             }
         pooled = PooledResult.from_json(values) if "pooled" in values else None
-        return cls(values["grouped"], values["note"], means, pooled)
+        report = values.get("class_report")
+        class_report = ClassReport.from_json(report) if report else None
+        return cls(values["grouped"], values["note"], means, pooled, class_report)
 
     def to_json(self) -> dict[str, Any]:
         """The keys of results.json that each protocol has."""
@@ -230,6 +236,8 @@ class ProtocolResult:
                 for name, means in self.means.items()
                 if name != MODEL
             }
+        if self.class_report is not None:
+            values["class_report"] = self.class_report.to_json()
         return values | (self.pooled.to_json() if self.pooled else {})
 
 
