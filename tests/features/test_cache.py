@@ -67,7 +67,7 @@ def test_the_name_is_readable_and_ends_in_digits_of_the_fingerprint():
 def test_the_fingerprint_covers_the_fields_of_the_contract_and_nothing_else():
     assert {field.name for field in dataclasses.fields(FeatureSpace)} == set(
         "backbone layer stream frames frame_size resize dim weights_digest engine precision "
-        "recipe parts".split()
+        "recipe segments parts".split()
     )
 
 

@@ -35,7 +35,7 @@ from violence_detection.errors import (
 from violence_detection.features import extract as extract_module
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.dataset import usable_entries
+from violence_detection.features.dataset import read_dataset, usable_entries
 from violence_detection.features.extract import ExtractionStage
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.reports import console
@@ -187,6 +187,22 @@ def test_long_videos_are_warned_of(extract, tmp_path, caplog):
     assert "The median video" not in caplog.text
     extract(tmp_path / "long")
     assert "The median video is 1:40 long, and 4 frames of it are seen, 25 s apart" in caplog.text
+
+
+def test_segments_are_kept_side_by_side(extract, tmp_path):
+    whole, extraction = extract(), extract(segments=3)
+    cache = FeatureCache.open(extraction.features)
+    space = cache.space()
+    assert (space.segments, space.shape) == (3, (3, 4, 1280))
+    assert "-3x4f-" in extraction.features.name and extraction.features != whole.features
+    assert "segments" not in FeatureCache.open(whole.features).space().as_dict()
+    entries = usable_entries(cache)
+    clips = read_dataset(cache, entries, ["noFight", "fight"])
+    assert clips.features.shape == (12, 3, 4, 1280)
+    assert np.array_equal(clips.features[5], cache.read_array(entries[5], space.shape))
+    assert counts(extract(segments=3)) == (0, 12, 0)
+    (cache.dir / f"{entries[0].path}.npy").write_bytes(b"")
+    assert counts(extract(segments=3)) == (1, 11, 0)
 
 
 def test_a_dry_run_recognises_renamed_videos_and_writes_nothing(extract, dataset_dir, tmp_path):

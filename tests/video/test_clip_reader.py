@@ -11,10 +11,11 @@ from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
 from violence_detection.video import motion_crop
-from violence_detection.video.clip_reader import Clip, ClipReader
+from violence_detection.video.clip_reader import Clip, ClipReader, end_of_video_s
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.motion_crop import MotionMap
 from violence_detection.video.stream_set import StreamSet
+from violence_detection.video.views import draw_views
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")
 
@@ -297,3 +298,21 @@ def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path, rng):
         else:
             assert isinstance(clip, Clip)
             assert clip.images.shape == (4, 1, 32, 32, 3)
+
+
+@pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
+def test_the_segments_of_a_video_are_its_equal_parts(tmp_path, stream):
+    path = draw_video(tmp_path / "a.mp4", frames=31, fps=10)
+    settings = {"stream": stream, "frames": 4, "frame_size": 32}
+    clip = ClipReader(**settings, segments=3).read(path, views=draw_views(1, "ab" * 32))
+    end_s = end_of_video_s(path)
+    assert end_s == pytest.approx(3.1, abs=0.01)
+    parts = [
+        ClipReader(**settings).read(
+            path, end_s * part / 3, end_s * (part + 1) / 3, draw_views(1, "ab" * 32)
+        )
+        for part in range(3)
+    ]
+    assert np.array_equal(clip.views, np.concatenate([part.views for part in parts], axis=1))
+    assert clip.frames == 31 and clip.duration_s == pytest.approx(3.1, abs=0.01)
+    assert clip.damage == ""

@@ -163,10 +163,9 @@ def export(settings: CacheExportConfig, shared: CommonFlags, features: str) -> N
 
 
 def _export_lines(result: "CacheExportResult") -> list[str]:
-    count, frames, dim = result.shape
     return [
         f"file        {result.path}",
-        f"features    {count} x {frames} x {dim}, {format_bytes(result.bytes)}",
+        f"features    {' x '.join(map(str, result.shape))}, {format_bytes(result.bytes)}",
         *console.failure_lines(result.left_out, label="left out"),
         *(["nothing is written (--dry-run)"] if result.dry_run else []),
     ]

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from violence_detection import units
 from violence_detection.datasets import table_file, video_files
 from violence_detection.datasets.label_table import LabelRow, LabelTable
@@ -20,8 +18,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files, locks, processes
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import damage, decoder
-from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video import damage
+from violence_detection.video.clip_reader import ClipReader, end_of_video_s
 
 JUDGED_DIR = "judged"  # of the dataset, for copies of videos from other folders
 _FRAMES, _SIDE_PX = 4, 32  # decoded to check that a video can be read
@@ -298,7 +296,7 @@ def _check_readable(source: Path, start_s: float | None, end_s: float | None) ->
     """Raises VideoError if a video, or a part of it, cannot be decoded."""
     try:
         with ProcessPool() as call:
-            duration_s = call(_end_of_video_s, source, timeout_s=_TIMEOUT_S)
+            duration_s = call(end_of_video_s, source, timeout_s=_TIMEOUT_S)
             if end_s is not None and damage.describe_part_damage(duration_s, start_s, end_s):
                 raise ConfigError(
                     f"`end_s` must be within the video. Received: end_s={end_s:g} "
@@ -310,20 +308,6 @@ def _check_readable(source: Path, start_s: float | None, end_s: float | None) ->
         raise VideoError(f"VIDEO must be readable. Received: {source} ({error})") from error
     finally:
         processes.end_idle_processes()
-
-
-def _end_of_video_s(path: Path) -> float:
-    """The end of the last frame in seconds; runs in a child process.
-
-    Raises:
-        VideoError: If the video cannot be opened.
-    """
-    times_s, _ = decoder.read_packets(path)
-    with decoder.open_video(path) as video:
-        frame_s = 1 / (video.fps or decoder.FALLBACK_FPS)
-        if len(times_s) and np.isfinite(times_s).all() and times_s.max() > 0:
-            return float(times_s.max()) + frame_s
-        return max((time_s for _, time_s in video), default=0.0) + frame_s
 
 
 def _login_name() -> str:

@@ -241,7 +241,7 @@ class AdviceStage:
             return None
         space = self._cache.space()
         # The arrays, and their copy in one file.
-        return 2 * facts.videos * (1 + facts.views) * array_bytes((space.frames, space.dim))
+        return 2 * facts.videos * (1 + facts.views) * array_bytes(space.shape)
 
     def _disk_free(self) -> int:
         place = Path(self._config.train.checkpoint_dir)

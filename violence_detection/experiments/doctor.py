@@ -158,7 +158,7 @@ class DoctorStage:
             if train.features is not None:
                 cache = FeatureCache.open(train.features)
                 videos, space = len(dataset.usable_entries(cache)), cache.space()
-                shape = (space.frames, space.dim)
+                shape = space.shape
                 # The arrays are there; their copy in one file may not be.
                 return machine_checks.MEMORY_BYTES, videos * array_bytes(shape)
             if train.dataset_path is not None:

@@ -158,6 +158,7 @@ class ExportJob:
             DatasetError: If an end-to-end model would have no videos to be checked on.
         """
         run = Run.open(run_dir)
+        run.record().feature_space.check_whole("export")
         record = run.record()
         part = _check_format(format, precision)
         cache = evaluation_set.open_features(run, features)

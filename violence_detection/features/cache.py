@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
@@ -214,7 +215,7 @@ class FeatureCache:
     # -- the arrays
 
     def write_arrays(self, key: str, features: np.ndarray) -> list[str]:
-        """Writes the views of a video, float16 (V, T, D); returns the SHA-256 of each file."""
+        """Writes the views of a video, float16 (V, ...); returns the SHA-256 of each file."""
         digests = []
         for view, array in enumerate(features):
             content = io.BytesIO()
@@ -235,7 +236,7 @@ class FeatureCache:
             except OSError:  # no such file, or a name that is too long for one
                 return
 
-    def read_array(self, entry: ManifestEntry, shape: tuple[int, int], view: int = 0) -> np.ndarray:
+    def read_array(self, entry: ManifestEntry, shape: tuple[int, ...], view: int = 0) -> np.ndarray:
         """The float16 (T, D) features of a video, checked against their digest.
 
         Raises:
@@ -244,7 +245,7 @@ class FeatureCache:
         content = io.BytesIO(self.read_content(entry, shape, view))
         return np.load(content, allow_pickle=False)
 
-    def read_content(self, entry: ManifestEntry, shape: tuple[int, int], view: int = 0) -> bytes:
+    def read_content(self, entry: ManifestEntry, shape: tuple[int, ...], view: int = 0) -> bytes:
         """The whole `.npy` file behind `read_array`, `array_bytes(shape)` long."""
         path = self.array_path(entry.path, view)
         if view >= len(entry.digests):
@@ -270,13 +271,13 @@ class FeatureCache:
             )
         return content
 
-    def read_arrays(self, entry: ManifestEntry, shape: tuple[int, int]) -> np.ndarray:
+    def read_arrays(self, entry: ManifestEntry, shape: tuple[int, ...]) -> np.ndarray:
         """Every view of a video, float16 (V, T, D); see `read_array`."""
         views = range(len(entry.digests))
         return np.stack([self.read_array(entry, shape, view) for view in views])
 
     def arrays_exist(
-        self, entry: ManifestEntry, shape: tuple[int, int], *, verify: bool, views: int = 0
+        self, entry: ManifestEntry, shape: tuple[int, ...], *, verify: bool, views: int = 0
     ) -> bool:
         """True if the array and at least `views` further views exist.
 
@@ -321,7 +322,7 @@ def _read_entries(path: Path) -> list[ManifestEntry]:
 
 
 @functools.cache
-def array_header(shape: tuple[int, int]) -> bytes:
+def array_header(shape: tuple[int, ...]) -> bytes:
     """The first bytes of the .npy file of a float16 array of this shape."""
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -330,6 +331,6 @@ def array_header(shape: tuple[int, int]) -> bytes:
     return content.getvalue()
 
 
-def array_bytes(shape: tuple[int, int]) -> int:
+def array_bytes(shape: tuple[int, ...]) -> int:
     """The size of an .npy file with a float16 array of this shape, in bytes."""
-    return len(array_header(shape)) + 2 * shape[0] * shape[1]
+    return len(array_header(shape)) + 2 * math.prod(shape)

@@ -217,7 +217,7 @@ def _verify_space(
     step: Callable[[], None],
 ) -> None:
     cache = FeatureCache.open(space.features)
-    shape = (cache.space().frames, cache.space().dim)
+    shape = cache.space().shape
     if not space.complete:
         add("", "the extraction was not finished; start extract-features again")
     entries = [entry for entry in cache.entries() if entry.usable]

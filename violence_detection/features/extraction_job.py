@@ -161,7 +161,7 @@ class ExtractionJob:
         self.todo: list[Video] = []
         self._views, self._max_failures = views, max_failures
         self._verify, self._retry_failed = verify, retry_failed
-        self._shape = (space.frames, space.dim)
+        self._shape = space.shape
         self._replaced: dict[str, ManifestEntry] = {}  # rows in force until their videos are done
         self._extracted = 0
         self._decode_times: list[tuple[float, str]] = []
@@ -397,4 +397,5 @@ def _facts_of(video: Video) -> dict[str, str]:
         "group": video.group,
         "camera": video.camera,
         "recorded_at": video.recorded_at,
+        "kind": video.kind,
     }

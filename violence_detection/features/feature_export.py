@@ -32,14 +32,14 @@ class CacheExportResult:
     Attributes:
         dry_run: True if nothing was written.
         path: The file.
-        shape: N, T and D.
+        shape: N, T and D; of videos in segments their number comes after N.
         bytes: The size of the file; of a dry run, that of the features in it.
         left_out: Videos without features.
     """
 
     dry_run: bool
     path: Path
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     bytes: int
     left_out: tuple[Problem, ...]
 
@@ -78,7 +78,7 @@ class CacheExport:
         self.cache = FeatureCache.open(self._features)
         self.entries = sorted(dataset.usable_entries(self.cache), key=lambda entry: entry.path)
         space = self.cache.space()
-        self.shape = (len(self.entries), space.frames, space.dim)
+        self.shape = (len(self.entries), *space.shape)
         self.path = Path(self._output or f"{self.cache.dir.name}.h5").absolute()
         if self.path.is_dir():
             raise ConfigError(f"--output must name a file. Received: {self.path} (a folder)")

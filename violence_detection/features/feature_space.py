@@ -15,7 +15,7 @@ JOINED = "joined"  # that of features of several spaces, side by side
 _DIGITS = 8
 # Fields that came later, and their value in spaces that do not have them: there they are not
 # written, so that the fingerprint stays the same.
-_LATER = {"parts": ()}
+_LATER = {"parts": (), "segments": 1}
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class FeatureSpace:
         engine: Name of the engine that ran it.
         precision: Keras dtype policy that it ran in.
         recipe: Version of everything else that changes the numbers.
+        segments: N equal parts of a video, each with T frames of its own; 1 for whole videos.
         parts: The spaces whose features are side by side along D; empty for an ordinary space.
     """
 
@@ -48,6 +49,7 @@ class FeatureSpace:
     engine: str
     precision: str
     recipe: int = RECIPE_VERSION
+    segments: int = 1
     parts: "tuple[FeatureSpace, ...]" = ()
 
     @classmethod
@@ -128,6 +130,18 @@ class FeatureSpace:
                 "of extract-features to predict videos"
             )
 
+    def check_whole(self, command: str) -> None:
+        """Checks that a video is one clip, for a command that cannot read segments.
+
+        Raises:
+            ConfigError: If videos are in segments.
+        """
+        if self.segments > 1:
+            raise ConfigError(
+                f"{command} must have a run on whole videos, or clips of --clip-s. Received: a run "
+                f"on videos in {self.segments} segments, which predict and evaluate take"
+            )
+
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of all fields."""
@@ -146,7 +160,21 @@ class FeatureSpace:
     def name(self) -> str:
         """A readable and unique name: `mobilenetv2-rgb-20f-1a2b3c4d`."""
         stream = re.sub(r"[^a-z0-9]+", "-", self.stream.lower()).strip("-")
-        return f"{self.backbone}-{stream}-{self.frames}f-{self.fingerprint[:_DIGITS]}"
+        frames = f"{self.frames}f" if self.segments == 1 else f"{self.segments}x{self.frames}f"
+        return f"{self.backbone}-{stream}-{frames}-{self.fingerprint[:_DIGITS]}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the features of a video: (T, D), or (N, T, D) for N > 1 segments."""
+        return (
+            (self.frames, self.dim)
+            if self.segments == 1
+            else (
+                self.segments,
+                self.frames,
+                self.dim,
+            )
+        )
 
     def differing(self, wanted: Mapping[str, Any]) -> str:
         """The fields that differ from another space, as `as_dict` gives it: `frames 20, not 16`.

@@ -84,7 +84,7 @@ def join_features(caches: Sequence[FeatureCache]) -> FeatureCache:
             before = made.get(path)
             if before is None or before[0] != wanted:
                 arrays = [
-                    cache.read_arrays(part, (record.space.frames, record.space.dim))
+                    cache.read_arrays(part, record.space.shape)
                     for cache, record, part in zip(caches, records, parts, strict=True)
                 ]
                 views = min(map(len, arrays))

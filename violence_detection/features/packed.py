@@ -57,7 +57,7 @@ class LazyRows:
 
 
 def read_packed(cache: FeatureCache, entries: Sequence[ManifestEntry], view: int = 0) -> LazyRows:
-    """The features of some videos, float16 (N, T, D), each checked against its digest.
+    """The features of some videos, float16 (M, T, D) or (M, N, T, D), each checked against its digest.
 
     Args:
         cache: The cache of a finished extraction.
@@ -68,8 +68,7 @@ def read_packed(cache: FeatureCache, entries: Sequence[ManifestEntry], view: int
         CacheError: If an array is missing or altered, and no sound packed file has it.
         ViolenceDetectionError: If the packed file can be written nowhere.
     """
-    space = cache.space()
-    pack = _Pack(cache, (space.frames, space.dim), view)
+    pack = _Pack(cache, cache.space().shape, view)
     try:
         rows = np.array([pack.rows[entry.digests[view]] for entry in entries], np.int64)
     except KeyError as error:
@@ -87,7 +86,7 @@ class _Pack:
         rows: Row number by the digest of an array.
     """
 
-    def __init__(self, cache: FeatureCache, shape: tuple[int, int], view: int) -> None:
+    def __init__(self, cache: FeatureCache, shape: tuple[int, ...], view: int) -> None:
         self._cache, self._shape, self._view = cache, shape, view
         self._all = [entry for entry in cache.entries() if entry.usable]
         self._entries = self._arrays(view)

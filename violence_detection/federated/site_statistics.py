@@ -87,8 +87,8 @@ class SiteStatistics:
                 for name, row in facts["labels"].items()
             }
             space = FeatureSpace.from_json(facts["space"])
-            if space.parts:
-                raise ValueError("its features are of several backbones")
+            if space.parts or space.segments != 1:
+                raise ValueError("its features are of several backbones, or in segments")
             for value, most in ((space.frames, _MOST_FRAMES), (space.dim, _MOST_DIM)):
                 if not 1 <= _count(value) <= most:
                     raise ValueError("its feature space is too large")
@@ -146,10 +146,10 @@ def measure_site(
         CacheError: If an array is missing or altered.
         ConfigError: If there are no training videos, or the features are of several backbones.
     """
-    if cache.space().parts:
+    if cache.space().parts or cache.space().segments > 1:
         raise ConfigError(
-            "A site must have features of one backbone. Received: features of several, in "
-            f"{cache.dir}"
+            "A site must have features of whole videos by one backbone. Received: features of "
+            f"several, or in segments, in {cache.dir}"
         )
     labels = sorted({entry.label for entry in entries})
     train = [entry for entry in entries if entry.split == "train"]

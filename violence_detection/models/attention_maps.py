@@ -15,7 +15,7 @@ def attention_weights(classifier: "keras.Model", features: np.ndarray) -> dict[s
 
     Args:
         classifier: A model of any head, or an ensemble.
-        features: float16 (N, T, D).
+        features: float16 (N, T, D); of videos in segments there are none.
 
     Returns:
         The weights of each `AttentionPooling` layer by its name, float32 (N, T); rows sum to 1.
@@ -23,6 +23,8 @@ def attention_weights(classifier: "keras.Model", features: np.ndarray) -> dict[s
     """
     import tensorflow as tf
 
+    if len(features.shape) == 4:  # a video in segments has no weights of its own
+        return {}
     inputs = tf.constant(features, tf.float32)
     return {name: weights.numpy() for name, weights in _weights(classifier)(inputs).items()}
 

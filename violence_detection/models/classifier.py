@@ -58,7 +58,7 @@ class Classifier:
 
     def uncalibrated_answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
         """What all outputs say, at temperature 1; see `probabilities`."""
-        return self.outputs.answers(run_model(self.model, features, batch_size=batch_size))
+        return self.outputs.answers(outputs_of(self.model, features, batch_size=batch_size))
 
     def answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
         """What all outputs say, with the calibrated probability; see `probabilities`."""
@@ -86,7 +86,7 @@ def build_classifier(
     Args:
         head: Spec of a part in `models/heads`.
         features: The training clips, float16 (N, T, D); the head standardises by up to 2048
-            of them, evenly spaced.
+            of them, evenly spaced. Of videos in S segments, (N, S, T, D), the model takes bags.
         classes: K.
         recurrence: How a recurrence is computed: `cudnn` (on a GPU, where XLA does not
             compile), `loop`, or `unrolled`, which is faster than a loop on a CPU. The weights
@@ -95,10 +95,18 @@ def build_classifier(
     """
     import keras
 
-    examples = every_example(features)
-    encoded = registry.load("heads", head, examples=examples, recurrence=recurrence)
+    output_set = OutputSet.of_spec(outputs, classes)
+    if len(features.shape) == 4:
+        from violence_detection.models import segment_bags
+
+        segment_bags.check_outputs(output_set.names)
+        examples = segment_bags.segments_of(features, _EXAMPLES)
+        encoded = segment_bags.encode_bags(head, examples, recurrence=recurrence)
+    else:
+        examples = every_example(features)
+        encoded = registry.load("heads", head, examples=examples, recurrence=recurrence)
     encoded = encoded._replace(examples=examples, recurrence=recurrence)
-    built = OutputSet.of_spec(outputs, classes).build(encoded)
+    built = output_set.build(encoded)
     return keras.Model(encoded.features, built, name=encoded.name)
 
 
@@ -170,6 +178,7 @@ def load_model(path: Path) -> "keras.Model":
     """
     import keras
 
+    from violence_detection.models import segment_bags  # noqa: F401  (registers the layers)
     from violence_detection.models.heads import (  # noqa: F401  (registers the layers)
         _ensemble,
         _layers,
@@ -243,5 +252,33 @@ def probabilities(
     Returns:
         float64 (N, K), rows sum to 1.
     """
-    outputs = run_model(model, features, batch_size=batch_size)
+    outputs = outputs_of(model, features, batch_size=batch_size)
     return OutputSet.of_model(model).predictions(outputs)
+
+
+def outputs_of(
+    model: "keras.Model", features: np.ndarray, *, batch_size: int = 64
+) -> "np.ndarray | dict[str, np.ndarray]":
+    """The outputs of a model, as `run_model` gives them; of a video in segments those of the
+    segment with the highest probability of violence.
+
+    Args:
+        model: Of clips (B, T, D).
+        features: float16 (N, T, D), or (N, S, T, D) in S segments.
+        batch_size: Clips at a time.
+    """
+    if len(features.shape) < len(model.input_shape) + 1:
+        return run_model(model, features, batch_size=batch_size)
+    from violence_detection.models import segment_bags
+
+    segments, output_set = features.shape[1], OutputSet.of_model(model)
+    blocks = []
+    step = max(1, batch_size // segments)
+    for start in range(0, len(features), step):
+        block = features[start : start + step]
+        outputs = run_model(model, block.reshape(-1, *block.shape[2:]), batch_size=batch_size)
+        scores = violence_score(output_set.predictions(outputs))
+        blocks.append(segment_bags.highest_segments(outputs, scores, segments))
+    if isinstance(blocks[0], dict):
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    return np.concatenate(blocks)

@@ -105,11 +105,16 @@ def build_augmentation(augment: str, clips: FeatureDataset) -> Augmentation | No
     """A function that applies the augmentations of a spec in order; None for `none`.
 
     Raises:
-        ConfigError: If a part does not take its arguments, or needs views that are not cached.
+        ConfigError: If a part does not take its arguments, or needs views that are not cached; or
+            if the videos are in segments.
     """
     if augment == "none":
         return None
     check_augmentation(augment)
+    if len(clips.features.shape) == 4:
+        raise ConfigError(
+            f"`augment` must be none for features in segments. Received: augment={augment}"
+        )
     context = {"clips": clips.features, "views": clips.views}
     steps = [
         registry.load("augmentations", str(part), **context) for part in registry.parse(augment)

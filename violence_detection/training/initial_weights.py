@@ -111,7 +111,7 @@ class InitialWeights:
         built = classifier.build_classifier(
             head=model.head,
             outputs=model.outputs,
-            features=np.zeros((2, space.frames, space.dim), np.float16),
+            features=np.zeros((2, *space.shape), np.float16),
             classes=len(classes),
             recurrence="loop",
         )

@@ -241,7 +241,7 @@ def write_record(
             "fingerprint": extraction.space.fingerprint,
             "feature_space": extraction.space.as_dict(),
             "weights": extraction.weights.to_json(),
-            "window_s": float(np.median(durations_s)),
+            "window_s": float(np.median(durations_s)) / extraction.space.segments,
             "frame_format": frame_format and dataclasses.asdict(frame_format),
             "own_split": own_split,
             "init_from": initial_weights and initial_weights.to_json(cache, entries),

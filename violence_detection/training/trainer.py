@@ -18,6 +18,7 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.classifier import load_model
 from violence_detection.models.output_set import OutputSet
 from violence_detection.models.run import Run
+from violence_detection.models.segment_bags import is_bags, window_model
 from violence_detection.models.training_results import TrainingSummary
 from violence_detection.system import files, progress
 from violence_detection.system.devices import DeviceSetup
@@ -192,6 +193,7 @@ class Trainer:
                 with self.average.swapped_in():
                     save_classifier(self.classifier, self.run.model_path)
             self._calibrate_kept_model()
+            self._keep_window_model()
         finally:
             with self.average.swapped_in():
                 self._callbacks.on_train_end()
@@ -323,6 +325,14 @@ class Trainer:
             kept = load_model(self.run.model_path)
             outputs.calibrate(kept, self.data.videos.features, self.data.videos.labels)
             save_classifier(kept, self.run.model_path)
+
+    def _keep_window_model(self) -> None:
+        """Of videos in segments: the kept model becomes one of single windows, which predicts,
+        and is exported, as any other."""
+        if self._coordinator.is_chief and is_bags(self.data.videos.features):
+            kept = load_model(self.run.model_path)
+            if len(kept.input_shape) == 4:  # a resumed training may have done it already
+                save_classifier(window_model(kept), self.run.model_path)
 
     def variables(self) -> list[keras.Variable]:
         """The variables that a saved state holds."""

@@ -75,6 +75,7 @@ class RobustnessStage:
         """
         config = self._config
         self._run = Run.open(self._run_dir)
+        self._run.record().feature_space.check_whole("robustness")
         self._record = self._run.record()
         self._cache = evaluation_set.open_features(self._run, config.features)
         self._entries = evaluation_set.split_entries(self._run, self._cache, config.split)

@@ -144,6 +144,8 @@ def _in_blocks(clips: np.ndarray, layer: keras.layers.Layer | None) -> Iterator[
     """
     for start in range(0, len(clips), CLIPS_AT_ONCE):
         block = clips[start : start + CLIPS_AT_ONCE].astype(np.float32)
+        if block.ndim == 4:  # segments, one after the other
+            block = block.reshape(len(block), -1, block.shape[-1])
         yield block if layer is None else ops.convert_to_numpy(layer(block))
 
 

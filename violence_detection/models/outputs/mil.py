@@ -27,7 +27,8 @@ class BagScore(keras.layers.Layer):
 
     def call(self, inputs):
         inputs = ops.cast(inputs, "float32")
-        top = min(self.top, inputs.shape[-1])
+        count = inputs.shape[-1]  # None for bags of any number of segments
+        top = self.top if count is None else min(self.top, count)
         if top == 1:
             bag = ops.max(inputs, axis=-1, keepdims=True)
         else:
@@ -35,7 +36,8 @@ class BagScore(keras.layers.Layer):
         return ops.concatenate([inputs, bag], axis=-1)
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[1] + 1)
+        count = input_shape[1]
+        return (input_shape[0], None if count is None else count + 1)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "top": self.top}
@@ -99,10 +101,10 @@ class Mil(OutputDefaults):
         return outputs[:, -1].astype(np.float64)
 
     def evidence(self, outputs: keras.KerasTensor) -> keras.KerasTensor:
-        return outputs[:, -1:]
+        return ops.reshape(outputs[:, -1:], (-1, 1))  # also of an unknown number of segments
 
     def score_layers(self, outputs: keras.KerasTensor) -> keras.KerasTensor:
-        return outputs[:, -1:]
+        return self.evidence(outputs)
 
 
 def _mean(total, count, without):
