@@ -38,7 +38,7 @@ def main() -> None:
         RtspServer(cameras) as server,
         RunningWatch(options.run, {name: server.url(name) for name in names}) as watch,
     ):
-        watch.wait_until_judging()
+        watch.wait_for(lambda status: status.judges[0].judged > 3, timeout_s=300)
         pids, end_s = watch.processes(), time.monotonic() + options.seconds
         while time.monotonic() < end_s:
             for role, pid in pids.items():

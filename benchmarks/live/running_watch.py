@@ -152,7 +152,10 @@ class RunningWatch:
 
     def wait_until_judging(self) -> None:
         """Waits until every camera has a score."""
-        self.wait_for(lambda status: all(camera.score is not None for camera in status.cameras))
+        self.wait_for(
+            lambda status: all(camera.score is not None for camera in status.cameras),
+            timeout_s=300,
+        )
 
     def processes(self) -> dict[str, int]:
         """Numbers of its processes by role: `supervisor`, `judge 1`, `capture of door`."""
