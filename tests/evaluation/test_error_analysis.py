@@ -57,6 +57,18 @@ def test_cameras_and_hours_are_tables_where_the_dataset_gives_them():
     assert not {"camera", "hour"} & set(errors_of(entries_of("abc"), [0] * 3, [1] * 3).errors_by)
 
 
+def test_kinds_are_those_of_the_table_else_folders_inside_the_class_folder():
+    paths = ["normal/street/0.mp4", "normal/street/1.mp4", "normal/bar/2.mp4", "normal/3.mp4"]
+    entries = [
+        replace(entry, path=path) for entry, path in zip(entries_of("abcd"), paths, strict=True)
+    ]
+    rows = errors_of(entries, [0] * 4, [1, 0, 0, 0]).errors_by["kind"]
+    assert [(row.name, row.videos, row.errors) for row in rows] == [("street", 2, 1), ("bar", 1, 0)]
+    named = [replace(entry, kind=kind) for entry, kind in zip(entries, "xxyz", strict=True)]
+    assert {row.name for row in errors_of(named, [0] * 4, [0] * 4).errors_by["kind"]} == set("xyz")
+    assert "kind" not in errors_of(entries[:2], [0] * 2, [0] * 2).errors_by
+
+
 def test_motion_is_in_thirds_of_the_known_videos():
     summaries = summaries_of([(64, 64)] * 6, [100] * 6, rows=[0, 1, 2, 3, 4, 5])
     energies = np.repeat(np.array([[0.5], [0.1], [0.2], [0.3], [0.4], [0.6]]), 8, axis=1)

@@ -1,5 +1,6 @@
 """An evaluation: the contract's keys, metrics, leaks, and errors."""
 
+import csv
 import dataclasses
 import json
 import re
@@ -27,6 +28,11 @@ KEYS = (
 ).split()
 
 
+def table(folder, name) -> list[dict[str, str]]:
+    with open(folder / name) as file:
+        return list(csv.DictReader(file))
+
+
 # -- results
 
 
@@ -40,6 +46,11 @@ def test_the_result_has_the_keys_of_the_contract(run):
     names = {path.name for path in folder.iterdir()}
     assert {"metrics.json", "predictions.csv", "report.html"} <= names
     assert any(name.endswith(".png") for name in names)
+    probability = {row["path"]: row["probability"] for row in table(folder, "predictions.csv")}
+    suggested = table(folder, "label_next.csv")
+    assert {row["path"]: row["probability"] for row in suggested} == probability  # 8 of 50
+    first = min(probability.values(), key=lambda p: abs(float(p) - result["threshold"]))
+    assert suggested[0]["probability"] == first
 
 
 @pytest.mark.parametrize("prevalence", [0.0, 0.01])
@@ -197,10 +208,17 @@ def test_the_same_evaluation_can_be_repeated(run, evaluate):
 @pytest.mark.slow
 def test_an_evaluation_of_other_videos_needs_force(run, tmp_path, evaluate):
     evaluate(run)
-    other = str(draw_features(tmp_path / "space", seed=1))
+    origin = {"name": "other", "dir": "/other"}
+    other = str(draw_features(tmp_path / "space", seed=1, dataset=origin))
     with pytest.raises(ConfigError, match="other videos or another model .* --force only"):
         evaluate(run, features=other)
-    assert evaluate(run, features=other, force=True)["features"] == other
+    result = evaluate(run, features=other, force=True)
+    assert result["features"] == other
+    home = result["home"]
+    assert (home["split"], home["videos"]) == ("test", 8)
+    assert home["accuracy_difference"] == pytest.approx(result["accuracy"] - home["accuracy"])
+    assert "These cameras were not in its training" in (run / "MODEL_CARD.md").read_text()
+    assert "home" not in evaluate(run, force=True)
 
 
 @pytest.mark.slow

@@ -227,7 +227,7 @@ def test_journals_of_shards_in_progress_are_kept(tmp_path):
 
 def test_the_manifest_has_the_columns_of_the_contract():
     contract = "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s"
-    assert ",".join(MANIFEST_COLUMNS) == f"{contract},status,error,views,camera,recorded_at"
+    assert ",".join(MANIFEST_COLUMNS) == f"{contract},status,error,views,camera,recorded_at,kind"
 
 
 def test_the_journal_continues_the_manifest(tmp_path):

@@ -47,6 +47,7 @@ def result_lines(result: "CrossDatasetResult") -> list[str]:
     }
     return [
         f"folder      {result.dir}",
+        *_loss_lines(result),
         *_matrix("accuracy", "accuracy", ".1%", result),
         "",
         *_matrix("AUC", "auc", ".3f", result),
@@ -56,6 +57,34 @@ def result_lines(result: "CrossDatasetResult") -> list[str]:
         *[f"warning     {line}" for line in result.warnings],
         f"table       {result.matrix_csv}",
     ]
+
+
+def _loss_lines(result: "CrossDatasetResult") -> list[str]:
+    """The loss of each training on the other datasets, against the test videos of its own."""
+    from violence_detection.metrics.intervals import difference_interval
+
+    own = {cell.trained_on: cell.scores for cell in result.cells if cell.is_own and cell.scores}
+    lines = []
+    for cell in result.cells:
+        if cell.is_own or cell.scores is None or cell.trained_on not in own:
+            continue
+        elsewhere, home = cell.scores.scores, own[cell.trained_on].scores
+        points = 100 * (elsewhere.accuracy - home.accuracy)
+        low, high = (
+            100 * end
+            for end in difference_interval(
+                elsewhere.accuracy, elsewhere.accuracy_ci, home.accuracy, home.accuracy_ci
+            )
+        )
+        text = f"{points:+.1f} points (95%: {low:+.1f} to {high:+.1f})"
+        if elsewhere.auc is not None and home.auc is not None:
+            text += f", AUC {elsewhere.auc - home.auc:+.3f}"
+        lines.append(
+            f"{'' if lines else 'elsewhere':11s} {cell.trained_on} on {cell.scored_on}: {text} "
+            f"against its own test videos; {100 * cell.scores.false_alarm_rate:.0f}% of normal "
+            "videos flagged"
+        )
+    return lines
 
 
 def _matrix(title: str, metric: str, form: str, result: "CrossDatasetResult") -> list[str]:

@@ -99,6 +99,7 @@ def _with(whole: Video, label: str, start_s: float | None, end_s: float | None) 
         end_s,
         whole.camera,
         whole.recorded_at,
+        whole.kind,
     )
 
 

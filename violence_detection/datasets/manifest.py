@@ -25,6 +25,8 @@ class ManifestEntry:
         views: Digests of the arrays of further views, separated by spaces.
         camera: Name of the camera; empty if the dataset does not name it.
         recorded_at: Date, or date and time, in ISO 8601; empty if the dataset does not give it.
+        kind: What kind of video it is, in the dataset's words, such as `street` or `indoors`;
+            empty if it does not say.
     """
 
     path: str
@@ -43,6 +45,7 @@ class ManifestEntry:
     views: str = ""
     camera: str = ""
     recorded_at: str = ""
+    kind: str = ""
 
     @property
     def digests(self) -> list[str]:
@@ -70,7 +73,7 @@ class ManifestEntry:
 
 
 MANIFEST_COLUMNS = tuple(field.name for field in fields(ManifestEntry))
-LATER_COLUMNS = ("views", "camera", "recorded_at")
+LATER_COLUMNS = ("views", "camera", "recorded_at", "kind")
 
 
 _PART = re.compile(r"@[\d.e+-]+-[\d.e+-]+$")

@@ -11,7 +11,10 @@ from violence_detection.errors import DatasetError
 from violence_detection.system import files
 
 TABLE = "videos.csv"
-TABLE_COLUMNS = ("path", "label", "split", "group", "start_s", "end_s", "camera", "recorded_at")
+TABLE_COLUMNS = (
+    *("path", "label", "split", "group", "start_s", "end_s"),
+    *("camera", "recorded_at", "kind"),
+)
 JUDGED_COLUMNS = ("judged_by", "judged_at")  # of a label that a reviewer gave
 
 # Names under which the table is read too: programs that hide endings, or ask for one, make them.

@@ -110,7 +110,8 @@ def _video_of_row(row: Mapping[str, str], number: int, table: TableFile, path: s
         )
     group = (row.get("group") or "").strip() or path
     camera, recorded_at = camera_and_time(row)
-    return Video(path, label, group, split, start_s, end_s, camera, recorded_at)
+    kind = " ".join((row.get("kind") or "").split())
+    return Video(path, label, group, split, start_s, end_s, camera, recorded_at, kind)
 
 
 def camera_and_time(row: Mapping[str, str]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ class Video:
         group: The recording.
         split: Empty if the dataset gives none.
         start_s, end_s: Start and end of a part, in seconds; None for a whole file.
-        camera, recorded_at: See `ManifestEntry`.
+        camera, recorded_at, kind: See `ManifestEntry`.
     """
 
     path: str
@@ -27,6 +27,7 @@ class Video:
     end_s: float | None = None
     camera: str = ""
     recorded_at: str = ""
+    kind: str = ""
 
     @property
     def key(self) -> str:

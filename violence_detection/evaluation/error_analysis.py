@@ -1,12 +1,13 @@
 """Error rates by condition of the videos, and the worst mistakes.
 
-Conditions are recording, camera, hour of day, duration, resolution, brightness and motion.
+Conditions are recording, kind, camera, hour of day, duration, resolution, brightness and motion.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class ConditionErrors:
     Attributes:
         errors_by: By condition, its rows. Recordings and cameras are sorted by errors, the others
             by size; empty bins are left out, and so are conditions that the dataset does not give
-            (camera, hour).
+            (kind, camera, hour).
         errors_left_out: A line for what the tables lack, with the reason.
     """
 
@@ -47,7 +48,7 @@ def errors_by_condition(
     correct: np.ndarray,
     summaries: AvailableSummaries | str,
 ) -> ConditionErrors:
-    """Errors by recording, camera, hour of day, duration, resolution, brightness and motion.
+    """Errors by recording, kind, camera, hour of day, duration, resolution, brightness and motion.
 
     Args:
         entries: Rows of the N videos.
@@ -74,6 +75,9 @@ def errors_by_condition(
         "recording": table(entry.group for entry in entries),
         "duration": table(_bin_names_of(durations, _DURATIONS_S, "s"), _bins(_DURATIONS_S, "s")),
     }
+    kinds = [kind_of(entry) for entry in entries]
+    if len(set(kinds) - {""}) > 1:
+        tables["kind"] = table(kind or None for kind in kinds)
     if any(entry.camera for entry in entries):
         tables["camera"] = table(entry.camera or None for entry in entries)
     periods = [_period_of(entry.recorded_at) for entry in entries]
@@ -92,6 +96,16 @@ def errors_by_condition(
     tables["motion"] = table(_thirds_of(motion), _THIRDS)
     reason = summaries.missing_reason
     return ConditionErrors(tables, [_left_out_line(reason)] if reason else [])
+
+
+def kind_of(entry: ManifestEntry) -> str:
+    """The kind of a video: as the dataset's table says, else the folder inside its class folder.
+
+    It is empty for `violent/a.mp4`, and `street` for `violent/street/a.mp4`.
+    """
+    folders = PurePosixPath(entry.path).parts[:-1]
+    inside = folders[folders.index(entry.label) + 1 :] if entry.label in folders else ()
+    return entry.kind or "/".join(inside)
 
 
 def worst_mistakes(

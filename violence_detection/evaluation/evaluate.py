@@ -18,6 +18,7 @@ from violence_detection.evaluation import (
     contact_sheet,
     error_analysis,
     leakage,
+    other_cameras,
     prediction_scores,
     predictions,
     site_cost,
@@ -30,6 +31,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.inference.config import parse_confirmation
+from violence_detection.metrics.sample_size import widest_interval
 from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
@@ -39,6 +41,7 @@ from violence_detection.models.training_clips import TrainingClips
 from violence_detection.reports import evaluation_figures, evaluation_report, model_card
 from violence_detection.reports.evaluation_report import ReportContext
 from violence_detection.reports.evaluation_result import EvaluationResult, NovelVideos
+from violence_detection.reports.home_comparison import HomeComparison
 from violence_detection.system import devices, files
 from violence_detection.training.config import TrainConfig
 
@@ -199,6 +202,7 @@ class EvaluationStage:
             **self._identity,
             report=str(self._folder / "report.html"),
             novelty=novel_videos(known, clips, predicted),
+            home=self._home(scores, errors),
             output_auc=prediction_scores.output_auc(answers, clips.labels) or None,
         )
 
@@ -214,6 +218,12 @@ class EvaluationStage:
                 row._asdict() | of_classes | of_outputs
                 for row, of_classes, of_outputs in zip(rows, by_class, by_output, strict=True)
             ],
+        )
+        novelty = known.novelty(clips.features[:]) if known else None
+        files.write_csv(
+            self._folder / "label_next.csv",
+            predictions.SUGGESTION_COLUMNS,
+            predictions.suggestion_rows(rows, novelty, chosen.threshold),
         )
         figures = {}
         if self._with_figures:
@@ -316,6 +326,20 @@ class EvaluationStage:
             alarm=is_violent(predicted),
             correct=predicted == clips.labels,
             summaries=summaries,
+        )
+
+    def _home(
+        self, scores: Mapping[str, Any], errors: error_analysis.ConditionErrors
+    ) -> HomeComparison | None:
+        """The loss against the dataset of the training; None on that dataset."""
+        if leakage.is_same_dataset(self._run, self._cache):
+            return None
+        names = ("accuracy", "auc", "auc_ci")
+        return other_cameras.compare_with_home(
+            self._run,
+            **{name: scores[name] for name in names},
+            accuracy_ci=widest_interval(scores["accuracy_ci"], scores["accuracy_ci_wilson"]),
+            errors_by=errors.errors_by,
         )
 
     def _threshold_curves(

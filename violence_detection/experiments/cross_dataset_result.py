@@ -81,6 +81,11 @@ class Cell:
     videos: int
     scores: CellScores | None
 
+    @property
+    def is_own(self) -> bool:
+        """True for the test videos of the dataset that it was trained on."""
+        return self.trained_on == self.scored_on
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""

@@ -48,6 +48,7 @@ MANIFEST_TYPES = {
     "error": str,
     "camera": str,
     "recorded_at": str,
+    "kind": str,
 }
 # A file of a few bytes can declare terabytes. Deflate makes 1032 bytes of one at most.
 _MAX_EXPANSION = 1100

@@ -1,5 +1,6 @@
 """Confidence intervals of rates and areas under the curve: bootstrap over recordings, Wilson."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -199,6 +200,27 @@ def auc_interval(
         seed=seed,
         level=level,
     )
+
+
+def difference_interval(
+    first: float, first_ci: Sequence[float], second: float, second_ci: Sequence[float]
+) -> list[float]:
+    """The interval of the difference of two independent estimates, from their own intervals.
+
+    The distances of each estimate from the ends of its interval are added as squares (MOVER; Zou
+    and Donner, 2008), so that an interval may be lopsided.
+
+    Args:
+        first, second: The estimates, of which the second is subtracted.
+        first_ci, second_ci: [low, high] of each, at one level.
+
+    Returns:
+        [low, high] of ``first - second`` at that level.
+    """
+    difference = first - second
+    below = math.hypot(first - first_ci[0], second_ci[1] - second)
+    above = math.hypot(first_ci[1] - first, second - second_ci[0])
+    return [difference - below, difference + above]
 
 
 def weighted_auc(

@@ -25,6 +25,7 @@ BASELINES = {
 }
 _BREAKDOWNS = {
     "recording": "Recording",
+    "kind": "Kind, as videos.csv or the folder names it",
     "camera": "Camera",
     "hour": "Hour of day, on the camera's clock",
     "motion": "Amount of motion: mean change of the image, in thirds of the videos",

@@ -88,6 +88,8 @@ def evaluation_findings(
             f"that the model was trained on, and {result.novelty.errors} of these were predicted "
             "wrongly. Videos like them in training help.",
         )
+    if result.home is not None:
+        yield _finding_on_home(result)
     if robustness is not None and (condition := worst_condition(robustness)):
         yield Finding(
             "care",
@@ -171,6 +173,20 @@ def _finding_on_leaks(result: EvaluationResult) -> Finding:
 def _leak_counts(counts: Mapping[str, int]) -> str:
     parts = [counted(counts[name], kind) for name, kind in LEAK_KINDS.items() if counts.get(name)]
     return f" In training and here: {', '.join(parts)}." if parts else ""
+
+
+def _finding_on_home(result: EvaluationResult) -> Finding:
+    """The loss on cameras that were not in the training."""
+    home = result.home
+    text = (
+        f"These cameras were not in its training. It is right for {of_100(result.accuracy)} of 100 "
+        f"here, and for {of_100(home.accuracy)} of 100 on the {home.split} videos of its own "
+        "dataset."
+    )
+    if home.worst:
+        text += f" Most errors: {'; '.join(home.worst)}."
+    is_lost = home.accuracy_difference_ci is not None and home.accuracy_difference_ci[1] < 0
+    return Finding("care" if is_lost else "note", text)
 
 
 def _finding_on_majority(result: EvaluationResult) -> Finding:
