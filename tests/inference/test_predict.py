@@ -1,6 +1,7 @@
 """A run predicts videos of any length, from the command line and from Python."""
 
 import copy
+import csv
 import dataclasses
 import functools
 import io
@@ -32,21 +33,23 @@ from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Videos of two classes, one second each, and a run that was trained on them."""
+    """Videos of two classes, one second each, and a run that was trained on them; a long video, a
+    still, a text file and an empty folder."""
     root = tmp_path_factory.mktemp("predict")
     videos = draw_two_classes(root / "videos")
+    draw_video(root / "long.mp4", frames=54)
+    draw_video(root / "still.mp4", frames=1)
+    (root / "text.mp4").write_text("not a video")
+    (root / "empty").mkdir()
     return str(train_on_videos(videos, root, backbone="mobilenetv2")), root
 
 
 @pytest.fixture(scope="module")
 def rows(trained):
-    """The rows of a long video, a still, a text file and a folder."""
+    """The rows of the long video, the text file, the still and two folders."""
     run, root = trained
-    long = draw_video(root / "long.mp4", frames=54)
-    still = draw_video(root / "still.mp4", frames=1)
-    (root / "text.mp4").write_text("not a video")
-    (root / "empty").mkdir()
-    paths = [long, root / "text.mp4", still, root / "videos" / "fight", root / "empty"]
+    names = ("long.mp4", "text.mp4", "still.mp4", "videos/fight", "empty")
+    paths = [root / name for name in names]
     config = PredictConfig(batch_size=8)
     return predict.predict_videos(run, [str(path) for path in paths], config).to_json()["videos"]
 
@@ -268,7 +271,8 @@ def test_the_engine_that_was_used_has_a_name(trained, predictor):
 def test_all_files_are_written_and_attention_is_not_printed(trained, tmp_path):
     run, root = trained
     places = {name: str(tmp_path / name) for name in ("subtitles", "annotate")}
-    config = PredictConfig(csv=str(tmp_path / "t.csv"), **places)
+    tables = {name: str(tmp_path / f"{name}.csv") for name in ("csv", "label_next")}
+    config = PredictConfig(**tables, **places)
     words = [str(root / "long.mp4"), str(root / "text.mp4")]
     planned = predict.PredictionStage(run, words, config).prepare().to_json()
     assert planned["videos"] == words
@@ -279,6 +283,13 @@ def test_all_files_are_written_and_attention_is_not_printed(trained, tmp_path):
     with pytest.raises(ConfigError, match="An output must be a new file"):
         predict.predict_videos(run, words, config)
     assert predict.predict_videos(run, words, config, force=True).written
+    with open(tables["label_next"]) as file:
+        suggested = list(csv.DictReader(file))
+    windows = result["videos"][0]["windows"]
+    assert 0 < len(suggested) <= len(windows)  # neighbours overlap: one of each stretch
+    assert {row["path"] for row in suggested} == {words[0]}
+    scores = {f"{window['probability']}" for window in windows}
+    assert {row["probability"] for row in suggested} <= scores
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.metrics.label_suggestions import suggest_labels
 from violence_detection.models.output_set import Answers
 
 
@@ -34,6 +35,8 @@ class PredictionRow(NamedTuple):
 
 
 COLUMNS = PredictionRow._fields
+SUGGESTION_COLUMNS = ("path", "label", "probability", "novelty", "reason")
+_SUGGESTED = 50
 
 
 def class_columns(
@@ -74,6 +77,31 @@ def answer_columns(
     names = tuple(columns)
     rows = zip(*columns.values(), strict=True) if columns else [()] * len(answers.probability)
     return names, [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def suggestion_rows(
+    rows: Sequence[PredictionRow], novelty: np.ndarray | None, threshold: float
+) -> list[dict[str, Any]]:
+    """The rows of label_next.csv: up to 50 videos whose label is worth another look, or whose
+    likes are worth labelling; those nearest to the threshold and most unlike the training clips.
+
+    Args:
+        rows: Of the N videos.
+        novelty: Of each, float (N,); None where not known.
+        threshold: Of the decision.
+    """
+    probability = np.array([row.probability for row in rows])
+    suggestions = suggest_labels(probability, novelty, threshold, count=_SUGGESTED)
+    return [
+        {
+            "path": rows[row].path,
+            "label": rows[row].label,
+            "probability": rows[row].probability,
+            "novelty": None if novelty is None else round(float(novelty[row]), 3),
+            "reason": reason,
+        }
+        for row, reason in suggestions
+    ]
 
 
 def prediction_rows(

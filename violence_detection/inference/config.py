@@ -193,6 +193,13 @@ class PredictConfig(PredictorConfig):
     csv: str | None = option(
         None, "File for a table with a row for each window.", group="Output", path="FILE"
     )
+    label_next: str | None = option(
+        None,
+        "File for a table of up to 50 windows to label next: those nearest to the threshold, and "
+        "those most unlike the training clips.",
+        group="Output",
+        path="FILE",
+    )
     subtitles: str | None = option(
         None,
         "Folder for subtitles of each video, as WebVTT and SRT, for video players.",

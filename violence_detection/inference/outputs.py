@@ -7,6 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import subtitles, video_sources
@@ -20,6 +22,7 @@ from violence_detection.inference.prediction_records import (
 )
 from violence_detection.inference.video_sources import Source
 from violence_detection.inference.wall_clock import iso_time
+from violence_detection.metrics.label_suggestions import suggest_labels
 from violence_detection.reports import figures
 from violence_detection.reports.explanation_figure import draw_explanation
 from violence_detection.system import files, progress
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _CLOCK_COLUMNS = ("start_time", "end_time")  # with --start-time
 _COLUMNS = ("path", "start_s", "end_s", "probability", "segment", "error")
+_SUGGESTION_COLUMNS = ("path", "start_s", "end_s", "probability", "novelty", "reason")
+_SUGGESTED = 50  # windows to label next
 _MEMORY_BYTES = 3 * 2**30  # of a process that decodes and encodes: 4K takes 1 to 2 GB
 _VIDEO_SUFFIX = ".mp4"
 _SUBTITLE_SUFFIXES = (".vtt", ".srt")
@@ -47,6 +52,7 @@ class Outputs:
         sources: Sequence[Source],
         *,
         csv: str | None = None,
+        label_next: str | None = None,
         subtitles: str | None = None,
         timeline: str | None = None,
         annotate: str | None = None,
@@ -57,6 +63,7 @@ class Outputs:
         Args:
             sources: The sources that are predicted.
             csv: File of the table.
+            label_next: File of the windows to label next.
             subtitles: Folder.
             timeline: A .png file, or a folder.
             annotate: An .mp4 file, or a folder.
@@ -70,6 +77,7 @@ class Outputs:
         """
         self._sources, self._video_timeout_s = sources, video_timeout_s
         self._csv = Path(csv) if csv else None
+        self._label_next = Path(label_next) if label_next else None
         stems = video_sources.output_stems(sources)
         _check_folder("subtitles", subtitles, "a folder")
         self._subtitles = _paths_in(subtitles, stems)
@@ -97,8 +105,8 @@ class Outputs:
     @property
     def paths(self) -> list[Path]:
         subtitle_files = [path for stem in self._subtitles for path in _subtitle_paths(stem)]
-        table = [self._csv] if self._csv else []
-        return [*table, *subtitle_files, *self._timelines, *self._annotated, *self._explained]
+        tables = filter(None, (self._csv, self._label_next))
+        return [*tables, *subtitle_files, *self._timelines, *self._annotated, *self._explained]
 
     def check(self, *, force: bool) -> None:
         """Checks before hours of work that all files can be written and none is lost.
@@ -203,6 +211,44 @@ class Outputs:
         except VideoError as error:
             return f"it could not be annotated: {error}"
         return None
+
+    def write_suggestions(
+        self, predictions: Iterable[SourcePrediction], *, threshold: float
+    ) -> None:
+        """Writes the windows to label next, the most useful first, one of each stretch of a video
+        as long as a window; without any, the header alone.
+
+        Args:
+            predictions: The predictions of all sources.
+            threshold: Of the decision.
+        """
+        if self._label_next is None:
+            return
+        windows = [
+            (source.path, window)
+            for source in predictions
+            if source.prediction
+            for window in source.prediction.windows
+        ]
+        novelty = [window.novelty for _, window in windows]
+
+        def stretch(row: int) -> tuple[str, int]:
+            path, window = windows[row]
+            return path, int(window.middle_s // max(window.end_s - window.start_s, 1e-3))
+
+        suggestions = suggest_labels(
+            np.array([window.probability for _, window in windows]),
+            None if None in novelty else np.array(novelty),
+            threshold,
+            count=_SUGGESTED,
+            place_of=stretch,
+        )
+        rows = []
+        for row, reason in suggestions:
+            path, window = windows[row]
+            values = vars(window) | {"path": path, "reason": reason}
+            rows.append({name: values[name] for name in _SUGGESTION_COLUMNS})
+        files.write_csv(self._label_next, _SUGGESTION_COLUMNS, rows)
 
     def write_table(
         self, predictions: Iterable[SourcePrediction], *, classes: Sequence[str]

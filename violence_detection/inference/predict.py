@@ -70,6 +70,7 @@ class PredictionStage:
         self._outputs = Outputs(
             self._sources,
             csv=config.csv,
+            label_next=config.label_next,
             subtitles=config.subtitles,
             timeline=config.timeline,
             annotate=config.annotate,
@@ -112,6 +113,7 @@ class PredictionStage:
 
         # -- the table and the result
         self._outputs.write_table(predictions, classes=predictor.classes)
+        self._outputs.write_suggestions(predictions, threshold=predictor.threshold)
         unreadable = [source for source in predictions if source.prediction is None]
         if len(unreadable) == len(predictions):
             rest = f" and {len(unreadable) - 1} more" if unreadable[1:] else ""
@@ -125,6 +127,7 @@ class PredictionStage:
             engine=predictor.engine,
             threshold=predictor.threshold,
             lower_threshold=predictor.lower_threshold,
+            class_thresholds=predictor.class_thresholds,
             written=tuple(path for path in self._outputs.paths if path.exists()),
             run=self._run.dir,
             version=__version__,

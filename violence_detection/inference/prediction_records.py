@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -300,6 +300,7 @@ class PredictionResult:
         classes: Names of all classes of the run.
         engine: Name and precision of the engine that ran the backbone.
         threshold, lower_threshold: On the probability of violence.
+        class_thresholds: Of single classes by name, see `ClassThresholds`.
         written: The files.
         run: The folder of the run.
         novelty_note: A line on why novelty is not known; empty where it is. Not in JSON.
@@ -317,6 +318,7 @@ class PredictionResult:
     version: str
     date: str
     novelty_note: str = ""
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The object of `--json`."""
@@ -325,6 +327,7 @@ class PredictionResult:
             "engine": self.engine,
             "threshold": self.threshold,
             "lower_threshold": self.lower_threshold,
+            **({"class_thresholds": dict(own)} if (own := self.class_thresholds) else {}),
             "written": [str(path) for path in self.written],
             "run": str(self.run),
             "version": self.version,

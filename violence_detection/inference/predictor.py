@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -138,6 +138,11 @@ class Predictor:
             f"threshold={self.threshold:.3f}, window_s={self.window_s:g}, "
             f"stride_s={self.stride_s:g}, engine={self.engine!r})"
         )
+
+    @property
+    def class_thresholds(self) -> Mapping[str, float]:
+        """Thresholds of single classes by name; empty without any."""
+        return self._thresholds.own
 
     @property
     def violent(self) -> str:
