@@ -55,6 +55,7 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         *(["finds       what is unusual, not what is violent"] if result.is_one_class else []),
         *_score_lines(result),
         *console.threshold_lines(result.threshold, result.threshold_reason, result.operating_point),
+        *console.class_threshold_lines(result.class_thresholds),
         *_false_alarm_lines(result),
         *_cost_lines(result),
         *_calibration_lines(result),

@@ -10,10 +10,15 @@ import click
 from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.inference import config
+from violence_detection.reports import console
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.inference.prediction_records import PredictionResult, SourcePrediction
+    from violence_detection.inference.prediction_records import (
+        OutputAnswers,
+        PredictionResult,
+        SourcePrediction,
+    )
 
 _UNREADABLE = "unreadable"  # in place of a label
 
@@ -54,6 +59,7 @@ def _lines(result: "PredictionResult") -> list[str]:
     lines += [
         "",
         f"threshold   {result.threshold:.3f}; segments extend down to {result.lower_threshold:.3f}",
+        *console.class_threshold_lines(result.class_thresholds),
         f"engine      {result.engine}",
         *([f"novelty     {result.novelty_note}"] if result.novelty_note else []),
     ]
@@ -83,6 +89,8 @@ def _video_lines(source: "SourcePrediction", label_width: int) -> list[str]:
             )
             line += f" ({start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S})"
         lines.append(line)
+    if prediction.answers:
+        lines.append(f"{'':5s}  {indent}{_answers_text(prediction.answers)}")
     if prediction.novel_windows:
         count = len(prediction.windows)
         lines.append(
@@ -97,6 +105,17 @@ def _video_lines(source: "SourcePrediction", label_width: int) -> list[str]:
     if source.error:
         lines.append(f"{'':5s}  {indent}{source.error}")
     return lines
+
+
+def _answers_text(answers: "OutputAnswers") -> str:
+    """`likeliest class fight, 81%; anomaly score 0.713 (svdd 0.713)`, as far as they exist."""
+    parts = []
+    if answers.class_name is not None:
+        parts.append(f"likeliest class {answers.class_name}, {answers.confidence:.0%}")
+    if answers.anomaly_scores:
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in answers.anomaly_scores.items())
+        parts.append(f"anomaly score {answers.anomaly_score:.3f} ({scores})")
+    return "; ".join(parts)
 
 
 def _clock(time_s: float) -> str:

@@ -57,6 +57,7 @@ def result_lines(results: "TrainingResults") -> list[str]:
         f"epochs      {_epochs_text(summary)}; {summary.videos_per_s:.0f} videos/s{of_best_member}",
         f"validation  {console.format_scores(scores.validation)}",
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
+        *console.class_threshold_lines(scores.class_thresholds),
         *_threshold_help(scores.operating_point),
         *_sanity_check_lines(scores),
         *console.failure_lines(results.failures),
@@ -76,6 +77,7 @@ def _detector_lines(results: "TrainingResults") -> list[str]:
         "what is unusual, not what is violent",
         f"epochs      {how}",
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
+        *console.class_threshold_lines(scores.class_thresholds),
         *[f"warning     {line}" for line in scores.warnings],
         *console.failure_lines(results.failures),
         "unknown     how much violence it finds: evaluate --features LABELLED measures that on "

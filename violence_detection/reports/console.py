@@ -67,6 +67,11 @@ def failure_lines(
     return lines
 
 
+def class_threshold_lines(own: Mapping[str, float]) -> list[str]:
+    """A line for each class with a threshold of its own, below that of violence."""
+    return [f"            {name} from {value:g} on" for name, value in own.items()]
+
+
 def threshold_lines(
     threshold: float, reason: str, point: ChosenOperatingPoint | None = None
 ) -> list[str]:

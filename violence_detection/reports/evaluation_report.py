@@ -265,6 +265,12 @@ def _distance(row: Mistake, threshold: float) -> str:
 def _threshold_lines(result: EvaluationResult, context: ReportContext) -> Iterator[str]:
     """The goal of the threshold, and how it was chosen."""
     threshold, point = f"{result.threshold:.3g}", result.operating_point
+    if result.class_thresholds:
+        own = ", ".join(f"{name} {value:g}" for name, value in result.class_thresholds.items())
+        yield (
+            f"Classes with a threshold of their own: {own}. They are predicted from there on and "
+            "never below; the scores of this page are stretched so that alarms agree with that."
+        )
     if point is None:
         yield f"The threshold is {threshold}. {_sentence(result.threshold_reason)}"
         return
