@@ -84,6 +84,21 @@ def test_failures_are_named_and_tried_again(watch, tmp_path):
     assert labels.write_all() == 1 and number not in labels.failures
 
 
+def test_with_several_classes_only_normal_is_a_label(watch, tmp_path):
+    """ "Violent" does not say of which class a clip is; it was labelled as the first one."""
+    store, two, labeller = watch
+    labels = VerdictLabels(
+        store, DrawnSupervisor(store, []), labeller,
+        data=tmp_path, classes=("calm", "fight", "riot"), window_s=2.0,
+    )  # fmt: skip
+    violent, normal = draw_event(store, tmp_path), draw_event(store, tmp_path)
+    number = store.record_verdict(violent, "violent", by="anna")
+    store.record_verdict(normal, "not_violent", by="anna")
+    assert labels.write_all() == 1 and [row[1] for row in labeller.rows] == ["calm"]
+    assert "does not say which of fight, riot it is" in labels.failures[number]
+    assert two.write_all() == 1  # with two classes there is one answer
+
+
 def test_undone_verdict_is_withdrawn(watch, tmp_path):
     store, labels, labeller = watch
     event = draw_event(store, tmp_path)

@@ -153,6 +153,12 @@ class VerdictLabels:
         if clip is None or clip.state != "kept":
             self.failures[verdict.n] = "the event has no clip (yet)"
             return False
+        if verdict.verdict == "violent" and len(self._classes) > 2:
+            self.failures[verdict.n] = (
+                f"the verdict does not say which of {', '.join(self._classes[1:])} it is; the "
+                "command `label` does"
+            )
+            return False
         try:
             row = self._labeller.write(
                 self._data / clip.path,
