@@ -21,6 +21,8 @@ from violence_detection.models import segment_bags
 from violence_detection.models.classifier import build_classifier, load_model, probabilities
 from violence_detection.models.run import Run
 from violence_detection.system import files
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import TrainingStage
 
 SEGMENTS, FRAMES, DIM = 6, 3, 8
 
@@ -103,3 +105,6 @@ def test_what_needs_whole_clips_is_refused(bags_dir, tmp_path):
         train_quickly(bags_dir, tmp_path, outputs="classes+svdd")
     with pytest.raises(ConfigError, match="`augment` must be none"):
         train_quickly(bags_dir, tmp_path, augment="noise")
+    with pytest.raises(ConfigError, match="one-class must have features of whole videos"):
+        asked = {"features": str(bags_dir), "checkpoint_dir": str(tmp_path), "one_class": "knn"}
+        TrainingStage(TrainConfig.from_flags(asked)).prepare()

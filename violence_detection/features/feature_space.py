@@ -138,8 +138,8 @@ class FeatureSpace:
         """
         if self.segments > 1:
             raise ConfigError(
-                f"{command} must have a run on whole videos, or clips of --clip-s. Received: a run "
-                f"on videos in {self.segments} segments, which predict and evaluate take"
+                f"{command} must have features of whole videos, or of clips of --clip-s. Received: "
+                f"features in {self.segments} segments, which train, evaluate and predict take"
             )
 
     @property

@@ -231,6 +231,7 @@ class TrainingStage:
             self._run, cache, resume=config.resume, own_split=config.own_split
         )
         if config.one_class:
+            cache.space().check_whole("train --one-class")
             self._calibration = CalibrationPlan()
             return one_class.check_videos(entries, config)
         classes = classes_of(entries, config.normal_class)
