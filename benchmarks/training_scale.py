@@ -5,7 +5,7 @@
 Features are random, T = 20 and D = 1280, 1.6 GB for 31,209 videos. Each training is a process of
 its own: the first packs the features, the second uses the packed ones. Memory is the peak of the
 private memory of a process (RssAnon); pages of the mapped file, which the system can take back, do
-not count. A training on 320 videos is measured for comparison.
+not count. A training on 320 videos is measured for comparison, and trainings with several outputs.
 """
 
 import argparse
@@ -45,8 +45,10 @@ def main() -> None:
             ("many", f"{arguments.videos:,} videos, packing"),
             ("many", f"{arguments.videos:,} videos, packed"),
             ("many", f"{arguments.videos:,} videos, packed, again"),
+            *[("many", f"--outputs {outputs}") for outputs in arguments.outputs],
         ):
-            done = in_own_process(Path(folder) / name)
+            asked = title.removeprefix("--outputs ") if title.startswith("--") else "classes"
+            done = in_own_process(Path(folder) / name, asked)
             print(
                 f"{title:32s} first steps after {done['first_step_s']:5.1f} s, an epoch of "
                 f"{done['train_videos']:,} videos {done['epoch_s']:5.1f} s, memory "
@@ -61,6 +63,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--videos", type=int, default=31_209)
     parser.add_argument("--train", type=int, default=21_845, help="of the videos")
+    parser.add_argument("--outputs", nargs="*", default=["fusion", "multitask"])
     parser.add_argument("--step", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -88,8 +91,8 @@ def fill(folder: Path, videos: int, train: int) -> None:
     FeatureCache(folder).write_manifest(entries)
 
 
-def in_own_process(folder: Path) -> dict[str, float]:
-    command = [sys.executable, __file__, "--step", str(folder)]
+def in_own_process(folder: Path, outputs: str) -> dict[str, float]:
+    command = [sys.executable, __file__, "--step", str(folder), "--outputs", outputs]
     started = {"STARTED_S": repr(time.time()), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **started})
     if done.returncode:
@@ -125,7 +128,12 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     with memory, tempfile.TemporaryDirectory() as runs:
         results = train_classifier(
             TrainConfig.from_settings(
-                {"features": str(arguments.step), "checkpoint_dir": runs, "epochs": 1}
+                {
+                    "features": str(arguments.step),
+                    "checkpoint_dir": runs,
+                    "epochs": 1,
+                    "outputs": arguments.outputs[0],
+                }
             )
         )
     count = results.videos["train"]

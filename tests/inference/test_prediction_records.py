@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from violence_detection.inference.prediction_records import (
+    OutputAnswers,
     Segment,
     SourcePrediction,
     VideoPrediction,
@@ -29,6 +30,31 @@ def test_attention_is_not_in_the_json_of_a_window():
     window = Window(0.0, 2.0, 0.5, attention=(1.0,))
     assert list(window.as_dict()) == ["start_s", "end_s", "probability"]
     assert list(Window(0.0, 2.0, 0.5, THREE).as_dict())[3:] == ["probabilities"]
+
+
+def test_what_further_outputs_say_is_in_the_json_of_windows_and_videos():
+    quiet = OutputAnswers("normal", 0.9, {"svdd": 0.6, "vae": 0.8})
+    fight = OutputAnswers("fight", 0.7, {"svdd": 0.1, "vae": 0.2})
+    windows = (Window(0.0, 2.0, 0.2, answers=quiet), Window(1.0, 3.0, 0.8, answers=fight))
+    assert list(windows[0].as_dict())[3:] == [
+        "class",
+        "confidence",
+        "anomaly_score",
+        "anomaly_scores",
+    ]
+    prediction = VideoPrediction(0.8, "fight", (), windows, 3.0, 25.0, "")
+    row = prediction.as_dict()
+    assert (row["class"], row["confidence"]) == ("fight", 0.7)  # of the most violent window
+    assert row["anomaly_score"] == 0.7 and row["anomaly_scores"]["vae"] == 0.8  # of the oddest
+    assert quiet.columns() == {
+        "class": "normal",
+        "confidence": 0.9,
+        "anomaly_score": 0.7,
+        "anomaly_svdd": 0.6,
+        "anomaly_vae": 0.8,
+    }
+    alone = OutputAnswers(None, None, {"svdd": 0.25})
+    assert list(alone.columns()) == ["anomaly_score", "anomaly_svdd"]
 
 
 def test_a_segment_contains_the_windows_between_its_ends():

@@ -305,9 +305,11 @@ def test_the_cases_cover_every_setting_of_the_step():
         "seed dataset_path features normal_class checkpoint_dir run resume warmup_epochs "
         "use_focal_loss mixed_precision xla virtual_devices deterministic monitor "
         "early_stopping_patience checkpoint_epochs init_from seeds ensemble recall_bar "
-        "operating_point profile calibrate_by calibration_folds one_class "
+        "operating_point profile calibrate_by calibration_folds one_class class_threshold "
+        # "taught" compares them
+        "teacher teacher_features teacher_temperature teacher_weight allow_teacher_overlap "
         # compared in test_several_machines.py
         "hosts rank".split()
     )
     stage_one = TrainConfig.names_in("extract") | TrainConfig.names_in("split")
-    assert names - elsewhere - stage_one == compared - {"precision", "labels"}
+    assert names - elsewhere - stage_one == compared - {"precision", "labels", "taught"}

@@ -96,6 +96,7 @@ class Objective:
                 losses.append(output.loss(own, given, state[self._places[output.name]]))
         return losses
 
+    @tf.autograph.experimental.do_not_convert  # no control flow depends on a tensor
     def of_batch(
         self,
         targets: tf.Tensor,
@@ -131,6 +132,7 @@ class Objective:
         scaled = inverse * (float(self._bases.sum()) / tf.reduce_sum(inverse))
         return tf.where(steps > 0, scaled, self._bases)
 
+    @tf.autograph.experimental.do_not_convert  # no control flow depends on a tensor
     def results(self, observed: tf.Tensor, state: tf.Tensor) -> dict[str, tf.Tensor]:
         """The losses of a step and their weights, by `result_names`.
 
@@ -142,6 +144,7 @@ class Objective:
         values = [*tf.unstack(observed[:count]), *tf.unstack(self.weights(state))] if count else []
         return dict(zip(self.result_names, values, strict=True))
 
+    @tf.autograph.experimental.do_not_convert  # no control flow depends on a tensor
     def move(self, observed: tf.Tensor, state: tf.Tensor, finite: tf.Tensor) -> None:
         """Moves the state after a step, unless the step was skipped.
 
