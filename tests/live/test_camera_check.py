@@ -67,6 +67,7 @@ def test_cameras_that_are_well_have_no_findings(tmp_path):
         ({"key_frame_s": None}, "key frames are over 9 s apart"),
         ({"fps": 2.0}, "2 frames per second"),
         ({"corrupt": 7}, "7 damaged frames or packets of 200 frames"),
+        ({"clip_error": "it answers 404"}, "its `clip_source` gives nothing: it answers 404"),
         ({"clock_skew_s": -3600.0}, "its clock is -3600 s from this machine's"),
     ],
 )
@@ -114,3 +115,17 @@ def test_a_camera_is_probed_as_it_sends(tmp_path):
     assert probe.images_per_s == pytest.approx(2.0, abs=0.5)
     assert refused.error_kind == "refused" and not refused.opened
     assert "geheim" not in repr(probe) and "falsch" not in repr(refused)
+
+
+@pytest.mark.slow
+def test_the_stream_of_clips_is_opened_too(tmp_path):
+    video = encode(tmp_path / "calm.mp4", frames=40, fps=10, g=10, bf=0)
+    with RtspServer({"door": TestCamera([video])}) as server:
+        listed = ", ".join(
+            f"{{name: c{n}, source: '{server.url('door')}', clip_source: '{url}', "
+            "alert: {threshold: 0.5}}"
+            for n, url in enumerate((server.url("door"), server.url("large", "me:geheim")))
+        )
+        file = cameras_file.load(write_cameras_file(tmp_path, f"cameras: [{listed}]"))
+        errors = [probe_camera(camera, file.run, 2.0).clip_error for camera in file.cameras]
+    assert errors[0] == "" and "404" in errors[1] and "geheim" not in errors[1]

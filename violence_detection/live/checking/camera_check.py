@@ -72,6 +72,9 @@ class CameraCheck:
             )
         else:
             texts += self._stream_texts()
+        if probe.clip_error:
+            what = f"its `clip_source` gives nothing: {probe.clip_error}"
+            texts.append((what, "no clips are kept", "look at its address and its password"))
         return [CheckFinding(self.camera.name, *text) for text in texts]
 
     def _stream_texts(self) -> list[tuple[str, str, str]]:
@@ -203,6 +206,7 @@ class WatchCheck:
 def _probe_in_child(pool: ProcessPool) -> Probe:
     def probe(camera: Camera, run: Path) -> CameraProbe:
         limit_s = camera.settings.open_timeout_s + _PROBE_S + camera.settings.read_timeout_s
+        limit_s *= 2 if camera.clip_source else 1
         try:
             return pool(probe_camera, camera, run, _PROBE_S, timeout_s=limit_s + _START_S)
         except ViolenceDetectionError as error:

@@ -1,5 +1,6 @@
 """Probe of a camera, in a child process: its stream as it really comes, and the work it makes."""
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class CameraProbe:
             does not tell.
         decode_cores: Processor seconds in a second, for decoding and making windows.
         images_per_s: Images that the judge gets in a second.
+        clip_error: Why its `clip_source` gives nothing; empty where it does, or there is none.
     """
 
     error: str = ""
@@ -61,6 +63,7 @@ class CameraProbe:
     clock_skew_s: float | None = None
     decode_cores: float = 0.0
     images_per_s: float = 0.0
+    clip_error: str = ""
 
 
 def probe_camera(camera: Camera, run: Path, max_s: float) -> CameraProbe:
@@ -80,9 +83,32 @@ def probe_camera(camera: Camera, run: Path, max_s: float) -> CameraProbe:
             open_timeout_s=settings.open_timeout_s,
             read_timeout_s=settings.read_timeout_s,
         ) as source:
-            return _read(source, _window_maker(camera, run), max_s, time.monotonic() - start_s)
+            probe = _read(source, _window_maker(camera, run), max_s, time.monotonic() - start_s)
     except LiveError as error:
-        return CameraProbe(error=camera.scrub(str(error)), error_kind=error.kind)
+        probe = CameraProbe(error=camera.scrub(str(error)), error_kind=error.kind)
+    return dataclasses.replace(probe, clip_error=_clip_error(camera, max_s))
+
+
+def _clip_error(camera: Camera, max_s: float) -> str:
+    """What is wrong with the stream of which clips are kept; empty for nothing."""
+    if camera.clip_source is None:
+        return ""
+    settings, end_s = camera.settings, time.monotonic() + max_s
+    try:
+        with open_live(
+            camera.clip_source.reveal(),
+            transport=settings.transport,
+            open_timeout_s=settings.open_timeout_s,
+            read_timeout_s=settings.read_timeout_s,
+        ) as source:
+            for packet in source.packets():
+                if packet.is_key:
+                    return ""
+                if time.monotonic() > end_s:
+                    break
+    except LiveError as error:
+        return camera.scrub(str(error))
+    return f"it sends no key frame in {max_s:g} s"
 
 
 def _window_maker(camera: Camera, run: Path) -> WindowMaker:

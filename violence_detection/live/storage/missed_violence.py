@@ -53,7 +53,7 @@ class MissedViolence:
         return (
             f"About {self.minutes:.0f} min of a camera's day show violence that no event tells of "
             f"({low:.0f} to {high:.0f} with 95% confidence): {self.violent} of {self.checks} "
-            "judged spot checks."
+            f"judged moments chosen by chance {'shows' if self.violent == 1 else 'show'} it."
         )
 
     def to_json(self) -> dict[str, Any]:
