@@ -309,7 +309,7 @@ def test_the_cases_cover_every_setting_of_the_step():
         # "taught" compares them
         "teacher teacher_features teacher_temperature teacher_weight allow_teacher_overlap "
         # compared in test_several_machines.py
-        "hosts rank".split()
+        "hosts rank tracker".split()
     )
     stage_one = TrainConfig.names_in("extract") | TrainConfig.names_in("split")
     assert names - elsewhere - stage_one == compared - {"precision", "labels", "taught"}
