@@ -27,6 +27,7 @@ class AblateConfig(CommandConfig):
             *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume", "seeds"),
             *("ensemble", "checkpoint_epochs", "recall_bar", "profile", "tracker", "calibrate_by"),
             *("calibration_folds", "init_from", "virtual_devices"),
+            *("one_class", "class_threshold", "distillation"),
         ),
     )
     name: str = option(

@@ -7,7 +7,10 @@ from violence_detection.settings import CommandConfig, nested, option
 from violence_detection.training.config import TrainConfig
 
 # What a rehearsal of a training takes no notice of.
-_IDLE = ("hosts", "rank", "run", "resume", "profile", "tracker", "checkpoint_epochs", "init_from")
+_IDLE = (
+    *("hosts", "rank", "run", "resume", "profile", "tracker", "checkpoint_epochs", "init_from"),
+    *("one_class", "distillation"),
+)
 
 
 @dataclass(frozen=True)

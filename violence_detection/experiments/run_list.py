@@ -90,7 +90,8 @@ def list_runs(folder: Path) -> RunTable:
             AttributeError,
         ) as error:
             reason = str(error) if isinstance(error, ViolenceDetectionError) else repr(error)
-            unreadable.append((name, " ".join(reason.split())[:300]))
+            reason = " ".join(reason.replace(f"{folder}{os.sep}", "").split())[:300]
+            unreadable.append((name, reason))
     return RunTable(str(folder), rows, unreadable)
 
 

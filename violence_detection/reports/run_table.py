@@ -53,6 +53,11 @@ class RunRow:
     epochs: int | None = None
     warnings: Sequence[str] = field(default_factory=tuple)
 
+    @property
+    def short_dataset(self) -> str:
+        """The name of the dataset without the digits of its folder's path."""
+        return _DIGITS.sub("", self.dataset)
+
     def to_json(self) -> dict[str, Any]:
         """The values that are known."""
         return {name: value for name, value in asdict(self).items() if value is not None} | {
@@ -131,7 +136,7 @@ _COLUMNS = (
     _Column("name", 9, lambda row: row.name),
     _Column("kind", 4, lambda row: row.kind if row.state == "finished" else f"{row.kind} …"),
     _Column("date", 5, lambda row: row.date[:10]),
-    _Column("dataset", 3, lambda row: _DIGITS.sub("", row.dataset)),
+    _Column("dataset", 3, lambda row: row.short_dataset),
     _Column("stream", 2, lambda row: row.stream),
     _Column("head", 1, lambda row: row.head),
     _Column("accuracy", 0, _accuracy, is_number=True),

@@ -135,13 +135,11 @@ class Rehearsal:
         return Outcome.ok(f"features {shape} {features.dtype}, targets {targets.shape[-1]} wide")
 
     def _forward(self) -> Outcome:
-        import keras
-
         model = self._build(self._job, "forward").classifier
-        answers = keras.tree.flatten(model(self._first_batch.astype(np.float32), training=False))
-        names = list(model.output_names) if len(answers) > 1 else ["logits"]
+        answer = model(self._first_batch.astype(np.float32), training=False)
+        answers = answer if isinstance(answer, dict) else {"logits": answer}
         shapes = []
-        for name, answer in zip(names, answers, strict=False):
+        for name, answer in answers.items():
             logits = np.asarray(answer)
             if len(logits) != len(self._first_batch):
                 return Outcome.failed(f"{name} has {len(logits)} rows", "try --head linear")
