@@ -19,6 +19,8 @@ from violence_detection.federated.simulation import FederationResult, Simulation
 from violence_detection.models.classifier import load_model
 from violence_detection.models.run import Run
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"head": "linear", "rounds": 2, "local_epochs": 2, "learning_rate": 0.02}
 
 
@@ -46,9 +48,7 @@ def pool(sites, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(
-    "head", ["linear", pytest.param("bilstm_attention", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("head", ["linear", "bilstm_attention"])
 def test_one_site_is_the_training_of_train_to_the_bit(site_dirs, tmp_path, head):
     shared = {"head": head, "learning_rate": 0.02, "recording_weights": "sqrt"}
     trained = train_quickly(site_dirs[1], tmp_path, epochs=4, monitor="none", **shared)

@@ -58,13 +58,15 @@ def test_segments_is_in_the_fingerprint_where_there_are_several(bags_dir):
     assert FeatureSpace.from_json(whole.as_dict()) == whole
 
 
-@pytest.mark.parametrize("outputs", ["classes", pytest.param("mil", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("outputs", ["classes", "mil"])
 def test_labels_of_whole_videos_find_the_segment(bags_dir, tmp_path, outputs):
     settings = {"epochs": 20, "learning_rate": 0.02, "outputs": outputs, "monitor": "val_auc"}
     trained = train_quickly(bags_dir, tmp_path, **settings)
     assert trained["test"]["auc"] > 0.9
     run = Run.open(trained["run"])
     assert run.record().window_s == 2.0  # a window of a video is as long as a segment
+    assert not (run.dir / "training_clips.npz").exists()  # distances of whole videos mislead
     cache = FeatureCache.open(bags_dir)
     videos = np.stack(
         [

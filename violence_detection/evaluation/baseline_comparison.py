@@ -107,14 +107,14 @@ def compare_with_baselines(
 
 def training_clips_of(run: Run, cache: FeatureCache) -> TrainingClips | None:
     """The training clips of a run; of a run of an older version they are written into it, if its
-    training videos are still in the features.
+    training videos are still in the features. A run on videos in segments has none.
 
     Args:
         run: The evaluated run.
         cache: The features that it is evaluated on.
     """
     known = TrainingClips.of_run(run)
-    if known is not None:
+    if known is not None or run.record().feature_space.segments > 1:
         return known
     try:
         _, clips, _ = _training_videos(run, cache, run.record().classes)

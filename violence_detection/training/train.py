@@ -155,7 +155,8 @@ class TrainingStage:
                         )
                     if not config.one_class:
                         self._draw_threshold(results.scores)
-                    TrainingClips.of(job.clips["train"]).write(self._run)
+                    if job.cache.space().segments == 1:  # a window is no bag of segments
+                        TrainingClips.of(job.clips["train"]).write(self._run)
                     model_card.write_model_card(self._run)
                     if tracker:
                         tracker.record(results)
