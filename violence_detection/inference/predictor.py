@@ -1,7 +1,6 @@
 """The predictor: applies a run to videos, from windows to probabilities, labels and segments."""
 
 import contextlib
-import dataclasses
 import logging
 import os
 import time
@@ -17,20 +16,16 @@ from violence_detection.inference import segments, video_sources, window_reader
 from violence_detection.inference.alert_policy import AlertPolicy, AlertSettings
 from violence_detection.inference.config import PredictorConfig, parse_confirmation
 from violence_detection.inference.prediction_records import (
-    OutputAnswers,
     VideoPrediction,
     Window,
 )
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import Source
+from violence_detection.inference.window_classifier import BATCH_WINDOWS, WindowClassifier
 from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
 from violence_detection.inference.window_reader import Chunk, VideoEnd, WindowSource
-from violence_detection.models.attention_maps import attention_weights
 from violence_detection.models.class_thresholds import ClassThresholds
-from violence_detection.models.near_clip import NearClip
-from violence_detection.models.output_set import Answers
 from violence_detection.models.run import Run
-from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import devices, progress
 from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
 
@@ -39,7 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BATCH_WINDOWS = 64
 _MAX_WAIT_S = 1.0  # that a window waits for others to fill a batch
 _MAX_LIVE_WAIT_S = 0.05  # that of a stream or a camera
 
@@ -81,8 +75,6 @@ class Predictor:
         devices.import_tensorflow()
         record = run.record()
         self.run_dir, self.config = run.dir, config
-        self._with_attention, self._with_nearest = with_attention, with_nearest
-        self._known = TrainingClips.of_run(run)
         self._is_one_class = bool(record.one_class)
         self.classes: list[str] = record.classes
         self.threshold: float = record.threshold
@@ -103,7 +95,9 @@ class Predictor:
             )
         self.window_s: float = record.window_s
         self.stride_s = config.stride_s or self.window_s / 2
-        self._classifier = run.load_classifier()
+        self._classifier = WindowClassifier(
+            run, self._thresholds, with_attention=with_attention, with_nearest=with_nearest
+        )
         self._extractor = extractor_of_run(
             record, weights=config.weights, batch_size=config.batch_size, engine=config.engine
         )
@@ -157,7 +151,8 @@ class Predictor:
     @property
     def knows_novelty(self) -> bool:
         """True if windows have a novelty: the run knows clips of several recordings."""
-        return self._known is not None and self._known.limit is not None
+        known = self._classifier.known_clips
+        return known is not None and known.limit is not None
 
     @property
     def engine(self) -> str:
@@ -336,88 +331,14 @@ class Predictor:
             is_late = time.monotonic() - scored_s > wait_s
             if is_live and is_late and encoder.has_waiting(number):
                 encoded += encoder.flush()
-            if is_complete or is_late or len(encoded) >= _BATCH_WINDOWS:
-                yield from self._classify(encoded, failed)
+            if is_complete or is_late or len(encoded) >= BATCH_WINDOWS:
+                yield from self._classifier.windows(encoded, failed)
                 encoded, scored_s = [], time.monotonic()
             if is_complete:
                 yield from _close(ended, encoder, failed)
         encoded += encoder.flush()
-        yield from self._classify(encoded, failed)
+        yield from self._classifier.windows(encoded, failed)
         yield from _close(ended, encoder, failed)
-
-    def _classify(
-        self, encoded: list[EncodedWindow], failed: set[int]
-    ) -> Iterator[tuple[int, Window | VideoError]]:
-        """Yields scored windows, each the mean over its views.
-
-        A video whose features are not finite is added to `failed`.
-        """
-        for number in {
-            window.video for window in encoded if not np.isfinite(window.features).all()
-        }:
-            if number not in failed:
-                failed.add(number)
-                yield number, VideoError("its features are not finite in float16")
-        encoded = [window for window in encoded if window.video not in failed]
-        for start in range(0, len(encoded), _BATCH_WINDOWS):
-            batch = encoded[start : start + _BATCH_WINDOWS]
-            features = np.concatenate([window.features for window in batch])
-            views = len(features) // len(batch)
-            answers = self._classifier.answers(features, batch_size=_BATCH_WINDOWS)
-            answers = answers.mean_over_views(views)
-            attention = self._attention(features).reshape(len(batch), views, -1).mean(1)
-            originals = features[::views]
-            novelty = self._known.novelty(originals) if self._known else None
-            nearest: list[list[NearClip]] = [[]] * len(batch)
-            if self._known and self._with_nearest:
-                nearest = self._known.nearest(originals)
-            for number, (window, row, weights) in enumerate(
-                zip(batch, answers.probability, attention, strict=True)
-            ):
-                yield (
-                    window.video,
-                    dataclasses.replace(
-                        self._window(window, row, weights),
-                        novelty=None if novelty is None else float(novelty[number]),
-                        nearest=tuple(nearest[number]),
-                        answers=self._answers_of(answers, number),
-                    ),
-                )
-
-    def _answers_of(self, answers: Answers, number: int) -> OutputAnswers | None:
-        """What further outputs say about a window; None where `classes` is the only output."""
-        by_class, scores = answers.class_probability, answers.anomaly_scores
-        if by_class is None and not scores:
-            return None
-        place = None if by_class is None else int(by_class[number].argmax())
-        return OutputAnswers(
-            None if place is None else self.classes[place],
-            None if place is None else float(by_class[number, place]),
-            {name: float(values[number]) for name, values in scores.items()},
-        )
-
-    def _attention(self, clips: np.ndarray) -> np.ndarray:
-        """The attention weights (N, T), rows sum to 1, of float16 (N, T, D).
-
-        (N, 0) if they are not asked for, or the head has none.
-        """
-        if not self._with_attention:
-            return np.empty((len(clips), 0))
-        by_layer = attention_weights(self._classifier.model, clips)
-        return np.mean(list(by_layer.values()), axis=0) if by_layer else np.empty((len(clips), 0))
-
-    def _window(self, encoded: EncodedWindow, row: np.ndarray, attention: np.ndarray) -> Window:
-        by_class = None
-        if len(self.classes) > 2:
-            by_class = dict(zip(self.classes, map(float, row), strict=True))
-        return Window(
-            # Rounded here, so that windows that touch share the same time.
-            start_s=round(encoded.window.start_s, 3),
-            end_s=round(encoded.window.end_s, 3),
-            probability=float(self._thresholds.score(row)),
-            probabilities=by_class,
-            attention=tuple(attention.tolist()),
-        )
 
     def alert_policy(self) -> AlertPolicy:
         """The policy that finds the segments of one video, with the settings of this predictor."""
