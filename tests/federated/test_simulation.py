@@ -11,7 +11,9 @@ import pytest
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection.errors import ConfigError
+from violence_detection.errors import CacheError, ConfigError
+from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.features.cache import FeatureCache
 from violence_detection.federated.config import SimulateConfig
 from violence_detection.federated.local_training import LocalTraining
@@ -109,6 +111,22 @@ def test_what_a_federation_leaves_is_a_run_that_names_no_video(site_dirs, tmp_pa
         federate(site_dirs, tmp_path, names="north, south,east", rounds=3)
     with pytest.raises(ConfigError, match="names"):
         federate(site_dirs, tmp_path, run="new", names="north")
+
+
+def test_a_site_finds_its_own_leaks_in_an_evaluation(site_dirs, tmp_path):
+    run = federate(site_dirs[:2], tmp_path).results.run
+    elsewhere = "the run is federated and lists no videos of other sites"
+    for features, split, clean in (
+        (site_dirs[0], "test", True),
+        (site_dirs[0], "all", False),  # its own training videos are among them
+        (site_dirs[2], "all", True),  # no site of the federation: nothing is known
+    ):
+        asked = {"features": str(features), "split": split, "bootstrap": 100}
+        result = evaluate_run(run, EvaluateConfig.from_flags(asked), force=True)
+        assert result.clean is clean
+        assert elsewhere in result.near_duplicates_reason
+    with pytest.raises(CacheError, match="at the sites of the federation"):
+        evaluate_run(run, EvaluateConfig())
 
 
 def test_an_interrupted_federation_goes_on_as_if_it_had_not_been(site_dirs, tmp_path, monkeypatch):
