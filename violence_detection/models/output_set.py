@@ -105,7 +105,7 @@ class OutputSet:
     @property
     def is_plain(self) -> bool:
         """True if `classes` stands alone: the model then gives logits, and not a dict."""
-        return self.names == [CLASSES] and self.outputs[0].weight == 1
+        return self.names == [CLASSES]
 
     # -- layers and their constants
 

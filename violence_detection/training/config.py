@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,8 +11,10 @@ from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.features.config import ExtractConfig
 from violence_detection.metrics import operating_points
+from violence_detection.models.outputs._presets import PRESETS
 from violence_detection.settings import CommandConfig, Config, nested, option, same_as
 from violence_detection.system import cluster_spec
+from violence_detection.training.observation_settings import ObservationConfig
 from violence_detection.training.training_settings import (
     BatchConfig,
     DecisionConfig,
@@ -26,25 +27,8 @@ from violence_detection.training.training_settings import (
 
 log = logging.getLogger(__name__)
 
-_MAX_PROFILED_STEPS = 1000
 # Anomaly outputs that learn from normal videos alone; `models/detectors` has other detectors.
 ONE_CLASS_OUTPUTS = ("svdd", "vae", "future")
-
-
-def check_profile(text: str) -> str:
-    """Checks `FIRST,LAST`, the steps of a profile.
-
-    Raises:
-        ConfigError: If the text is not two such numbers.
-    """
-    numbers = re.fullmatch(r"(\d{1,9}),(\d{1,9})", text, re.ASCII)
-    first, last = (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
-    if not 1 <= first < last <= first + _MAX_PROFILED_STEPS:
-        raise ConfigError(
-            "`profile` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + "
-            f"{_MAX_PROFILED_STEPS}. Received: profile={text}"
-        )
-    return text
 
 
 @dataclass(frozen=True)
@@ -173,21 +157,7 @@ class TrainConfig(CommandConfig):
     selection: SelectionConfig = nested(SelectionConfig)
     decision: DecisionConfig = nested(DecisionConfig)
     distillation: DistillationConfig = nested(DistillationConfig)
-    profile: str | None = option(
-        None,
-        "Record a trace of these steps, for example 10,20, for TensorBoard's profile plugin.",
-        group="Advanced",
-        canonical=check_profile,
-        metavar="FIRST,LAST",
-    )
-    tracker: str | None = option(
-        None,
-        "Send settings, epochs and results to MLflow (MLFLOW_TRACKING_URI; default: mlruns/ in "
-        "--checkpoint-dir) or Weights & Biases; needs the extra of that name.",
-        group="Output",
-        choices=("mlflow", "wandb"),
-        may_change_on_resume=True,
-    )
+    observation: ObservationConfig = nested(ObservationConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -211,7 +181,6 @@ class TrainConfig(CommandConfig):
     @property
     def training(self) -> TrainingSettings:
         """The settings of the training, or of the first member of several seeds."""
-        first, _, last = (self.profile or "").partition(",")
         return TrainingSettings(
             seed=self.seed,
             optimisation=self.optimisation,
@@ -221,7 +190,7 @@ class TrainConfig(CommandConfig):
             batches=self.batches,
             selection=self.selection,
             decision=self.decision,
-            profiled_steps=(int(first), int(last)) if self.profile else None,
+            profiled_steps=self.observation.profiled_steps,
             resume=self.resume,
             recorded=self.as_dict(),
         )
@@ -303,7 +272,8 @@ class TrainConfig(CommandConfig):
     def _check_members(self) -> None:
         if self.ensemble and self.seeds == 1:
             raise ConfigError("`ensemble` must come with seeds >= 2. Received: seeds=1")
-        if self.ensemble and self.model.outputs != "classes":
+        parts = registry.parse(PRESETS.get(self.model.outputs, self.model.outputs))
+        if self.ensemble and [part.name for part in parts] != ["classes"]:
             raise ConfigError(
                 "`ensemble` must come with the output `classes` alone: the members' errors are on "
                 f"scales of their own. Received: outputs={self.model.outputs}"

@@ -20,6 +20,7 @@ from violence_detection.features import dataset, joined_features
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.calibration_predictions import CalibrationPredictions
+from violence_detection.models.output_set import OutputSet
 from violence_detection.models.run import VIDEO_COLUMNS, Run, RunRecord
 from violence_detection.models.training_clips import TrainingClips
 from violence_detection.models.training_results import TrainingResults, TrainingSummary
@@ -94,6 +95,13 @@ class EnsembleStage:
                 f"RUN must be two runs or more. Received: {', '.join(self._run_dirs)}"
             )
         self._members = [Member(run, run.record()) for run in map(Run.open, self._run_dirs)]
+        for member in self._members:
+            outputs = member.record.settings.get("outputs", "classes")
+            if not OutputSet.of_spec(outputs, len(member.record.classes)).is_plain:
+                raise ConfigError(
+                    "Runs of an ensemble must have the output `classes` alone. Received: "
+                    f"outputs={outputs} ({member.run.dir})"
+                )
         first, *others = self._members
         for other in others:
             _check_pair(first, other)

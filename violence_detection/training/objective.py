@@ -112,7 +112,8 @@ class Objective:
         """
         rows = self.rows(targets, outputs, state)
         if not self.names:
-            return tf.reduce_sum(rows[0] * weights), tf.zeros((0,))
+            loss = tf.reduce_sum(rows[0] * weights)
+            return (loss if self._bases[0] == 1 else loss * self._bases[0]), tf.zeros((0,))
         losses = tf.stack([tf.reduce_sum(row * weights) for row in rows])
         observed = [losses]
         for output in self.outputs.outputs:
@@ -182,7 +183,7 @@ class Objective:
         """
         rows = [np.array(row) for row in self.rows(targets, outputs, self.state())]
         if not self.names:
-            return rows[0], {}
+            return (rows[0] if self._bases[0] == 1 else rows[0] * self._bases[0]), {}
         total = np.sum([base * row for base, row in zip(self._bases, rows, strict=True)], axis=0)
         means = [float(row.mean()) for row in rows]
         by_output = {f"val_loss_{name}": mean for name, mean in zip(self.names, means, strict=True)}
