@@ -1,5 +1,7 @@
 """Moving areas lose their detail, detected faces are covered, and the rest is unchanged."""
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -112,3 +114,21 @@ def test_the_input_frames_are_not_changed(clip, no_faces):
     before = [frame.copy() for frame in clip]
     anonymisation.anonymise(clip)
     np.testing.assert_array_equal(before, clip)
+
+
+def test_threads_may_look_for_faces_at_once(rng):
+    """A cascade of OpenCV fails, or the process ends, where two threads use it."""
+    frames = [rng.integers(0, 256, (side, 2 * side, 3), np.uint8) for side in (40, 90)]
+    expected = [list(anonymisation.faces_in(frame, enlarges=False)) for frame in frames]
+    found: dict[int, list] = {0: [], 1: []}
+
+    def look(number: int) -> None:
+        for _ in range(30):
+            found[number].append(list(anonymisation.faces_in(frames[number], enlarges=False)))
+
+    threads = [threading.Thread(target=look, args=(number,)) for number in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {number: [expected[number]] * 30 for number in found}

@@ -7,8 +7,8 @@ average has no detail finer than 1/48 of the frame's width. A person who does no
 dark as the background, and whose face is not detected, is not covered.
 """
 
-import functools
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +24,8 @@ _DETECTOR_SIDE = 800
 _SIZES = ((0.0, 1 / 3, 3), (1 / 3, 1.0, 6))
 _SMALLEST_PX = 20
 _MARGIN = 0.25  # of a face's size, on each side
+
+_DETECTING = threading.Lock()  # a cascade keeps the image that it looks at in itself
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 Detection = tuple[int, int, int, int]  # left, top, width, height
@@ -122,18 +124,30 @@ def _detect(name: str, grey: np.ndarray) -> list[Detection]:
         smallest, largest = (
             max(_SMALLEST_PX, round(fraction * grey.shape[0])) for fraction in (low, high)
         )
-        boxes = _cascade(name).detectMultiScale(
-            grey,
-            scaleFactor=1.15,
-            minNeighbors=times,
-            minSize=(smallest, smallest),
-            maxSize=(largest, largest),
-        )
+        with _DETECTING:
+            boxes = _cascade(name).detectMultiScale(
+                grey,
+                scaleFactor=1.15,
+                minNeighbors=times,
+                minSize=(smallest, smallest),
+                maxSize=(largest, largest),
+            )
         detections += [tuple(box) for box in np.reshape(boxes, (-1, 4)).tolist()]
     return detections
 
 
-@functools.cache
+class _Cascades(threading.local):
+    """Cascades by name, of each thread its own: OpenCV crashes where two threads share one."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, cv2.CascadeClassifier] = {}
+
+
+_cascades = _Cascades()
+
+
 def _cascade(name: str) -> cv2.CascadeClassifier:
-    path = Path(cv2.data.haarcascades) / f"haarcascade_{name}.xml"
-    return cv2.CascadeClassifier(str(path))
+    if name not in _cascades.loaded:
+        path = Path(cv2.data.haarcascades) / f"haarcascade_{name}.xml"
+        _cascades.loaded[name] = cv2.CascadeClassifier(str(path))
+    return _cascades.loaded[name]
