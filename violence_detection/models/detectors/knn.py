@@ -29,7 +29,8 @@ class MeanOfNearest(keras.layers.Layer):
 
     def call(self, inputs):
         partial, point = inputs
-        squared = partial + ops.sum(ops.square(point), axis=-1, keepdims=True)
+        # Keras' `add` takes (B, 1) for a bias (B,) where B = M, and adds it to the wrong axis.
+        squared = partial - ops.negative(ops.sum(ops.square(point), axis=-1, keepdims=True))
         nearest = -ops.top_k(-squared, self.k, sorted=True)[0]
         distances = ops.sqrt(ops.maximum(nearest, 0.0))
         return ops.mean(distances, axis=-1, keepdims=True)
