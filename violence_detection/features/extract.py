@@ -3,15 +3,13 @@
 import contextlib
 import dataclasses
 import logging
-import statistics
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from violence_detection import registry, units
+from violence_detection import registry
 from violence_detection.datasets import splits, training_readiness, video_folder
 from violence_detection.datasets.dataset_origin import DatasetOrigin
-from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video, contradictions
@@ -32,6 +30,7 @@ from violence_detection.features.extraction_job import (
 from violence_detection.features.extraction_record import ExtractionRecord, WeightsOrigin
 from violence_detection.features.extractor import ExtractorSettings, FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.features.folder_findings import describe_long_videos
 from violence_detection.features.shards import Shard
 from violence_detection.features.video_worker import (
     DecodingSettings,
@@ -43,8 +42,6 @@ from violence_detection.units import counted
 from violence_detection.video.views import check_kinds
 
 log = logging.getLogger(__name__)
-
-_LONG_S = 60.0  # median length of a video from which on its sampled frames miss events
 
 
 def extract_features(
@@ -311,7 +308,10 @@ class ExtractionStage:
         )
         job.write_manifest(assigned, busy)
         self._write_record(complete=True)
-        _warn_of_long_videos(job.entries.values(), self._space.frames * self._space.segments)
+        if warning := describe_long_videos(
+            job.entries.values(), self._space.frames * self._space.segments
+        ):
+            log.warning(warning)
 
     def _write_record(self, *, complete: bool, stopped: str = "") -> None:
         space, folder = self._space, self._folder
@@ -358,19 +358,6 @@ def read_videos(
     for group in splits.leaked_recordings(given)[:5]:
         log.warning(f"The given split has recording {group} on more than one side.")
     return folder
-
-
-def _warn_of_long_videos(entries: Iterable[ManifestEntry], frames: int) -> None:
-    """A warning where T = `frames` frames of a video are so far apart that events are missed."""
-    lengths_s = [entry.duration_s for entry in entries if entry.usable]
-    median_s = statistics.median(lengths_s) if lengths_s else 0.0
-    if median_s > _LONG_S:
-        log.warning(
-            f"The median video is {units.format_duration(median_s)} long, and {frames} frames of "
-            f"it are seen, {median_s / frames:.0f} s apart: an event of a few seconds is missed. "
-            "--clip-s 4 cuts long videos into clips, --segments 32 keeps more frames of each; "
-            "import-annotations makes parts of annotated events."
-        )
 
 
 def extractor_settings(config: ExtractConfig) -> ExtractorSettings:

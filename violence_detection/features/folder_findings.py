@@ -1,6 +1,7 @@
 """The findings of a check, from the inspections of a folder's videos."""
 
 import contextlib
+import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.datasets import iso_times, metadata_shortcuts, perceptual_hash, splits
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Problem, Video
 from violence_detection.features.inspection import VideoInspection
@@ -21,6 +23,7 @@ Inspections = Mapping[str, VideoInspection]  # by path
 
 _MAX_PAIRS = 10_000
 _MIN_FPS = 5.0  # below, most images of `motion`, of frames 67 ms apart, show no change
+_LONG_S = 60.0  # median length of a video from which on its sampled frames miss events
 _MAX_STEP_S = 5.0  # between the sampled frames of a video: a fight may lie between two of them
 
 
@@ -87,6 +90,26 @@ def sparse_videos(videos: Iterable[Video], inspections: Inspections, frames: int
             )
             found.append(Problem(video.key, reason))
     return found
+
+
+def describe_long_videos(entries: Iterable[ManifestEntry], frames: int) -> str:
+    """A warning where the sampled frames of the median video are so far apart that events are
+    missed; empty where they are not.
+
+    Args:
+        entries: Rows of a manifest.
+        frames: Frames sampled from a video.
+    """
+    lengths_s = [entry.duration_s for entry in entries if entry.usable]
+    median_s = statistics.median(lengths_s) if lengths_s else 0.0
+    if median_s <= _LONG_S:
+        return ""
+    return (
+        f"The median video is {units.format_duration(median_s)} long, and {frames} frames of it are "
+        f"seen, {median_s / frames:.2g} s apart: an event of a few seconds is missed. --clip-s 4 "
+        "cuts long videos into clips, --segments 32 keeps more frames of each; import-annotations "
+        "makes parts of annotated events."
+    )
 
 
 def parts_after_the_end(videos: Iterable[Video], inspections: Inspections) -> list[Problem]:
