@@ -188,7 +188,8 @@ class FitStage:
                 **{"checkpoint_dir": str(folder), "run": "run", "resume": False, "seeds": 1},
                 **{"ensemble": False, "init_from": None, "hosts": None, "rank": None},
                 **{"head": _SMALL_HEAD, "outputs": "classes", "teacher": str(self._run.dir)},
-                **{"teacher_features": None, "calibrate_by": "validation", "profile": None},
+                **{"teacher_features": None, "calibrate_by": "validation"},
+                **{"profile": None, "tracker": None},
             }
             changed = TrainConfig.names_in("split") if self._run.config().get("own_split") else ()
             train_classifier(TrainConfig.from_settings(settings, given=changed))

@@ -368,7 +368,11 @@ class DistillationConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        idle = sorted(self.given - {"teacher"})
+        idle = [
+            setting.name
+            for setting in self.settings()
+            if setting.name in self.given and setting.value_in(self) != setting.default
+        ]
         if self.teacher is None and idle:
             raise ConfigError(f"`{idle[0]}` must come with teacher. Received: teacher=None")
 
