@@ -490,7 +490,9 @@ def test_the_help_fits_the_terminal(name, columns):
 
 def test_help_names_the_parts_and_the_defaults():
     text = " ".join(invoke("train", "--help").stdout.split())
-    assert "One of bilstm_attention, gru_attention, linear, mean_pool, tcn, transformer" in text
+    assert (
+        "One of bilstm_attention, gru_attention, linear, mean_pool, mlp, tcn, transformer" in text
+    )
     assert "[default: 42]" in text
 
 

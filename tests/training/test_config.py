@@ -73,12 +73,13 @@ def test_settings_for_one_machine_are_refused_on_several(settings, message):
 )
 def test_profiled_steps_are_a_first_and_a_last(text):
     with pytest.raises(ConfigError) as raised:
-        TrainConfig(profile=text)
+        TrainConfig.from_settings({"profile": text})
     assert str(raised.value) == (
         "`profile` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + 1000. "
         f"Received: profile={text}"
     )
-    assert TrainConfig(profile="10,20").training.profiled_steps == (10, 20)
+    traced = TrainConfig.from_settings({"profile": "10,20"})
+    assert traced.training.profiled_steps == (10, 20)
 
 
 @pytest.mark.parametrize("asked", [{"monitor": "none"}, {"swa_fraction": 0.5}])

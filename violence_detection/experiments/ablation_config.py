@@ -25,7 +25,7 @@ class AblateConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume", "seeds"),
-            *("ensemble", "checkpoint_epochs", "recall_bar", "profile", "tracker", "calibrate_by"),
+            *("ensemble", "checkpoint_epochs", "recall_bar", "observation", "calibrate_by"),
             *("calibration_folds", "init_from", "virtual_devices"),
             *("one_class", "class_threshold", "distillation"),
         ),

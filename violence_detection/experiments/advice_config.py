@@ -15,7 +15,7 @@ class AdviseConfig(CommandConfig):
     train: TrainConfig = nested(
         TrainConfig,
         shared=("seed",),
-        without=("hosts", "rank", "run", "resume", "profile", "one_class", "distillation"),
+        without=("hosts", "rank", "run", "resume", "observation", "one_class", "distillation"),
         changes={
             "dataset_path": {
                 "help": "Folder of videos. Without features, neither speed nor memory are known."

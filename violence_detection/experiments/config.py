@@ -25,15 +25,8 @@ class CrossValidateConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume"),
-            *(
-                "checkpoint_epochs",
-                "recall_bar",
-                "profile",
-                "tracker",
-                "calibrate_by",
-                "class_threshold",
-            ),
-            "distillation",
+            *("checkpoint_epochs", "recall_bar", "observation", "calibrate_by"),
+            *("class_threshold", "distillation"),
         ),
         changes={
             "calibration_folds": {
@@ -227,10 +220,8 @@ class CrossDatasetConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "test_fraction", "split_seed", "dataset_path", "features", "hosts"),
-            *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "profile", "tracker"),
-            "class_threshold",
-            "one_class",
-            "distillation",
+            *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "observation"),
+            *("class_threshold", "one_class", "distillation"),
         ),
     )
     name: str = option(
@@ -273,15 +264,8 @@ class TuneConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "dataset_path", "hosts", "rank", "run", "resume", "checkpoint_epochs"),
-            *(
-                "monitor",
-                "ensemble",
-                "use_focal_loss",
-                "operating_point",
-                "recall_bar",
-                "profile",
-                "tracker",
-            ),
+            *("monitor", "ensemble", "use_focal_loss", "operating_point", "recall_bar"),
+            "observation",
             *("calibrate_by", "calibration_folds", "one_class", "class_threshold", "distillation"),
         ),
         changes={

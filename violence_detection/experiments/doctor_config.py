@@ -8,7 +8,7 @@ from violence_detection.training.config import TrainConfig
 
 # What a rehearsal of a training takes no notice of.
 _IDLE = (
-    *("hosts", "rank", "run", "resume", "profile", "tracker", "checkpoint_epochs", "init_from"),
+    *("hosts", "rank", "run", "resume", "observation", "checkpoint_epochs", "init_from"),
     *("one_class", "distillation"),
 )
 

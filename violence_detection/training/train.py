@@ -202,10 +202,10 @@ class TrainingStage:
                 training_readiness.check_trainable(videos, split, config.normal_class)
             classes = 2 if config.one_class else len(folder.labels)
         check_parts(config.model, config.batches.augment, classes=classes)
-        if config.tracker:
+        if config.observation.tracker:
             from violence_detection.training import trackers
 
-            trackers.check_installed(config.tracker)
+            trackers.check_installed(config.observation.tracker)
         self._initial_weights = InitialWeights.find(
             config.init_from, self._run, head=config.model.head, resume=config.resume
         )
@@ -379,14 +379,14 @@ class TrainingStage:
     def _open_tracker(self, job: TrainingJob) -> "ExperimentTracker | None":
         """The tracker that is asked for, which becomes one of the callbacks."""
         config = self._config
-        if not config.tracker:
+        if not config.observation.tracker:
             return None
         from violence_detection.training import trackers
 
         idle = config.idle_names() if config.features is not None else frozenset()
         settings = {name: value for name, value in config.as_dict().items() if name not in idle}
         tracker = trackers.open_tracker(
-            config.tracker, self._run, settings, dataset=job.cache.origin.name
+            config.observation.tracker, self._run, settings, dataset=job.cache.origin.name
         )
         self._callbacks = [*self._callbacks, tracker]
         return tracker
