@@ -67,6 +67,7 @@ def test_an_output_answers_on_every_head_and_its_loss_has_a_slope(name, head, co
 
 
 @each
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_a_saved_model_says_the_same_with_its_constants(name, policy, rng, tmp_path):
     clips, labels = clips_of(rng), np.arange(12) % 2

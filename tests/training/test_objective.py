@@ -86,6 +86,7 @@ def test_bags_are_ranked_against_running_means_of_the_other_side():
 # -- trainings
 
 
+@pytest.mark.slow
 def test_every_output_has_its_loss_and_weight_in_the_history(features, tmp_path):
     train_quickly(features, tmp_path, outputs=ALL, output_weights="dynamic")
     rows = read_history(tmp_path / "run")
@@ -113,6 +114,7 @@ def test_a_resumed_training_of_all_outputs_is_the_uninterrupted_one(features, tm
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outputs", ["vae", "mil"])
 def test_an_output_trains_alone(outputs, features, tmp_path):
     """Also without a target, as a batch without columns ended the process."""
