@@ -56,7 +56,7 @@ def test_a_clip_unlike_the_normal_ones_is_unusual(features_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["svdd"])
+@pytest.mark.parametrize("name", ["svdd", "vae", "future"])
 def test_an_anomaly_output_is_trained_on_normal_videos_alone(name, features_dir, tmp_path):
     run = train(features_dir, tmp_path, name, epochs=2, head="mean_pool")
     assert len(run.history()) == 2
