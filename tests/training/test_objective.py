@@ -136,6 +136,20 @@ def test_the_kept_model_has_the_border_of_its_own_normal_clips(features, tmp_pat
     np.testing.assert_allclose(answers.probability[:, 1], answers.anomaly_score)
 
 
+@pytest.mark.slow
+def test_compiled_by_xla_every_output_learns_the_same(features, tmp_path):
+    still = ALL.replace("units=6", "units=6, dropout=0.0").replace("size=3", "size=3, noise=0.0")
+    asked = {"outputs": still, "output_weights": "dynamic"}
+    for run, xla in (("plain", False), ("compiled", True)):
+        train_quickly(features, tmp_path, run=run, xla=xla, **asked)
+    names = ["loss", "val_loss", *[f"val_loss_{name}" for name in SMALL]]
+    np.testing.assert_allclose(
+        history_columns(tmp_path / "compiled", *names),
+        history_columns(tmp_path / "plain", *names),
+        rtol=1e-4,
+    )
+
+
 def test_the_centre_is_the_mean_of_normal_clips_without_small_coordinates(features, tmp_path):
     trainer = trainer_on(features, tmp_path, outputs="svdd(size=16)")
     model, clips = trainer.classifier, trainer.data.videos
