@@ -7,6 +7,7 @@ average has no detail finer than 1/48 of the frame's width. A person who does no
 dark as the background, and whose face is not detected, is not covered.
 """
 
+import functools
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
@@ -136,18 +137,7 @@ def _detect(name: str, grey: np.ndarray) -> list[Detection]:
     return detections
 
 
-class _Cascades(threading.local):
-    """Cascades by name, of each thread its own: OpenCV crashes where two threads share one."""
-
-    def __init__(self) -> None:
-        self.loaded: dict[str, cv2.CascadeClassifier] = {}
-
-
-_cascades = _Cascades()
-
-
+@functools.cache
 def _cascade(name: str) -> cv2.CascadeClassifier:
-    if name not in _cascades.loaded:
-        path = Path(cv2.data.haarcascades) / f"haarcascade_{name}.xml"
-        _cascades.loaded[name] = cv2.CascadeClassifier(str(path))
-    return _cascades.loaded[name]
+    path = Path(cv2.data.haarcascades) / f"haarcascade_{name}.xml"
+    return cv2.CascadeClassifier(str(path))
