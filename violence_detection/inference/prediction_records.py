@@ -13,7 +13,7 @@ from violence_detection.models.near_clip import NearClip
 
 @dataclass(frozen=True)
 class OutputAnswers:
-    """What the outputs of a run say about a window, besides the probability of violence.
+    """The answers of a run's outputs on a window, besides the probability of violence.
 
     Attributes:
         class_name: The likeliest class by the output `classes`; None without that output.
@@ -178,7 +178,7 @@ class VideoPrediction:
 
     @property
     def answers(self) -> OutputAnswers | None:
-        """What the further outputs say: the class of the most violent window, and the scores of
+        """The answers of further outputs: the class of the most violent window, and the scores of
         the oddest; None where `classes` is the only output."""
         if not self.windows or self.windows[0].answers is None:
             return None

@@ -91,7 +91,7 @@ class WindowClassifier:
                 )
 
     def _answers_of(self, answers: Answers, number: int) -> OutputAnswers | None:
-        """What further outputs say about a window; None where `classes` is the only output."""
+        """The answers of further outputs on a window; None where `classes` is the only output."""
         by_class, scores = answers.class_probability, answers.anomaly_scores
         if by_class is None and not scores:
             return None

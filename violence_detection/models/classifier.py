@@ -57,11 +57,11 @@ class Classifier:
         return self.uncalibrated_answers(features, batch_size=batch_size).probability
 
     def uncalibrated_answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
-        """What all outputs say, at temperature 1; see `probabilities`."""
+        """The answers of all outputs at temperature 1; see `probabilities`."""
         return self.outputs.answers(outputs_of(self.model, features, batch_size=batch_size))
 
     def answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
-        """What all outputs say, with the calibrated probability; see `probabilities`."""
+        """The answers of all outputs, with the calibrated probability; see `probabilities`."""
         answers = self.uncalibrated_answers(features, batch_size=batch_size)
         return replace(answers, probability=self.calibrated(answers.probability))
 

@@ -20,7 +20,7 @@ _CLIPS_FOR_CONSTANTS = 4096
 
 @dataclass(frozen=True)
 class Answers:
-    """What a classifier says about N clips.
+    """The answers of a classifier on N clips.
 
     Attributes:
         probability: Of each class, float64 (N, K), the normal class first; with anomaly outputs
@@ -168,7 +168,7 @@ class OutputSet:
         return any(output.kind == "anomaly" for output in self.outputs)
 
     def answers(self, outputs: "np.ndarray | Mapping[str, np.ndarray]") -> Answers:
-        """What the outputs of a model say, at temperature 1.
+        """The answers of a model's outputs, at temperature 1.
 
         Args:
             outputs: From `run_model`, of N clips.

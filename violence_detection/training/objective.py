@@ -23,8 +23,8 @@ class Objective:
     The numbers that change from step to step are one vector, the state: running means of the
     losses and the number of steps, for dynamic weights; then the state of each output. A training
     step moves it once, by sums over the rows of all replicas, so that several devices have the
-    state of one. The loss of `classes` is the run's (`--loss`); a further term of a row's loss, such
-    as a teacher's, belongs into `rows`.
+    state of one. The loss of `classes` is the run's (`--loss`); a further term of a row's loss,
+    such as a teacher's, belongs into `rows`.
 
     Attributes:
         outputs: The outputs.

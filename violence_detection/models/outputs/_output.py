@@ -85,7 +85,7 @@ class Output(Protocol):
         """
 
     def observe(self, targets, outputs):
-        """What a step adds up over its rows to move the state by, (B, observed)."""
+        """Values of each row, whose sums over a batch move the state, (B, observed)."""
 
     def move(self, state, sums):
         """The state after a step.
@@ -99,7 +99,7 @@ class Output(Protocol):
         """The violence or unusualness of each clip, float64 (N,) in [0, 1]."""
 
     def evidence(self, outputs: "keras.KerasTensor") -> "keras.KerasTensor":
-        """What the output `violence` reads of this one, (B, any)."""
+        """The values that the output `violence` reads of this one, (B, any)."""
 
     def score_layers(self, outputs: "keras.KerasTensor") -> "keras.KerasTensor":
         """`score` in the graph of an exported model, (B, 1)."""
