@@ -67,6 +67,7 @@ def _lines(result: "FolderCheck", video_dir: str) -> list[str]:
     lines += _listed("contradicts", result.contradictions)
     lines += _listed("folder", result.folder)
     lines += _listed("shortcut", result.shortcuts)
+    lines += _listed("scenes", result.scenes)
     lines += _listed("note", [f"in the split, {text}" for text in result.splits])
     lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
     quoted = shlex.quote(video_dir)

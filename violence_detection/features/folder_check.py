@@ -11,11 +11,11 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets import training_readiness, video_folder
+from violence_detection.datasets import class_names, training_readiness, video_folder
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Problem, Video, contradictions
-from violence_detection.errors import VideoError
+from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.features import folder_findings
 from violence_detection.features.config import CheckConfig
 from violence_detection.features.folder_findings import FolderSummary
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FolderCheck:
-    """The result of a check. Every list but `notes` and `splits` counts as findings; a pair of
+    """The result of a check. Every list but `notes`, `splits` and `scenes` counts as findings; a pair of
     files of the same bytes counts once, as `duplicates`.
 
     Attributes:
@@ -47,6 +47,7 @@ class FolderCheck:
         training: What `train` would refuse, in its words.
         splits: A text for each part of the split that would lack a class; training accepts it.
         shortcuts: A text for each property of the files that tells the classes.
+        scenes: A text where the normal class lacks lively scenes.
         folder: Warnings of the folder and its table, such as files that are passed over.
         grouping, ungrouped: See `VideoFolder`.
         recordings_warning: Why clips of a recording may be on both sides; empty if they cannot.
@@ -71,6 +72,7 @@ class FolderCheck:
     training: list[str]
     splits: list[str]
     shortcuts: list[str]
+    scenes: list[str]
     folder: list[str]
     grouping: str
     ungrouped: int
@@ -81,7 +83,7 @@ class FolderCheck:
     @property
     def findings(self) -> int:
         """The number of all problems."""
-        left_out = ("notes", "splits", "near_duplicates")
+        left_out = ("notes", "splits", "scenes", "near_duplicates")
         lists = (value for name, value in vars(self).items() if name not in left_out)
         return len(self.similar) + sum(len(value) for value in lists if isinstance(value, list))
 
@@ -178,6 +180,7 @@ def check_folder(video_dir: Path, config: CheckConfig) -> InspectedFolder:
         training=training_readiness.obstacles(usable, split, normal_class=config.normal_class),
         splits=training_readiness.lacking_classes(usable, split) if usable else [],
         shortcuts=folder_findings.shortcuts(usable, inspections),
+        scenes=_lacking_scenes(usable, inspections, config.normal_class),
         folder=list(folder.warnings),
         grouping=folder.grouping,
         ungrouped=folder.ungrouped,
@@ -186,6 +189,16 @@ def check_folder(video_dir: Path, config: CheckConfig) -> InspectedFolder:
         summary=folder_findings.summary(folder, usable, inspections),
     )
     return InspectedFolder(folder, inspections, usable, check)
+
+
+def _lacking_scenes(
+    usable: Sequence[Video], inspections: Mapping[str, VideoInspection], asked: str | None
+) -> list[str]:
+    try:
+        normal = class_names.normal_class({video.label for video in usable}, asked)
+    except ViolenceDetectionError:  # `training` says so
+        return []
+    return folder_findings.lacking_scenes(usable, inspections, normal)
 
 
 def _without_copies(

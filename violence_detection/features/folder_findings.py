@@ -24,6 +24,8 @@ Inspections = Mapping[str, VideoInspection]  # by path
 _MAX_PAIRS = 10_000
 _MIN_FPS = 5.0  # below, most images of `motion`, of frames 67 ms apart, show no change
 _LONG_S = 60.0  # median length of a video from which on its sampled frames miss events
+_MIN_SCENES = 20  # videos of a class, to say something of its motion
+_LIVELY_SHARE = 0.1  # of the normal videos that move as much as violence: fewer are a lack
 _MAX_STEP_S = 5.0  # between the sampled frames of a video: a fight may lie between two of them
 
 
@@ -245,6 +247,40 @@ def shortcuts(videos: Sequence[Video], inspections: Inspections) -> list[str]:
         for shortcut in metadata_shortcuts.find_shortcuts(
             properties, [video.label for video in videos], [video.group for video in videos]
         )
+    ]
+
+
+def lacking_scenes(
+    videos: Sequence[Video], inspections: Inspections, normal_class: str
+) -> list[str]:
+    """A text where the normal class lacks the lively scenes of everyday life.
+
+    A classifier of such a dataset learns that motion is violence, and takes crowds, dance and play
+    for it.
+
+    Args:
+        videos: Videos that can be read.
+        inspections: Those of their files.
+        normal_class: Name of the normal class.
+    """
+    motion = [
+        (video.label == normal_class, inspections[video.path].motion)
+        for video in videos
+        if inspections[video.path].motion is not None
+    ]
+    normal = np.array([value for is_normal, value in motion if is_normal])
+    violent = np.array([value for is_normal, value in motion if not is_normal])
+    if min(len(normal), len(violent)) < _MIN_SCENES:
+        return []
+    lively = int((normal >= np.median(violent)).sum())
+    if lively > _LIVELY_SHARE * len(normal):
+        return []
+    count = (
+        "no normal video moves" if not lively else f"{lively} of {len(normal)} normal videos move"
+    )
+    return [
+        f"{count} as much as the middle one of the violent videos: a model may learn that motion is "
+        "violence; add normal videos of crowds, dance, play and sport, of busy shops and streets"
     ]
 
 
