@@ -274,7 +274,6 @@ class CrossValidationStage:
             effective=trained.effective,
             left_out=self._baselines.notes,
             training_videos=len(train),
-            videos_per_s=trained.videos_per_s,
         )
 
     # -- results

@@ -53,7 +53,8 @@ class FoldResult:
         left_out: Reasons why baselines are missing.
         training_videos: Number of videos that the model was trained on or its epoch chosen on; 0
             in files of older versions.
-        videos_per_s: Speed of the training; 0.0 in files of older versions.
+        videos_per_s: Speed of the training, where it is measured; a cross-validation leaves it at
+            0.0, so that its files are the same in every start.
     """
 
     repeat: int
