@@ -20,6 +20,7 @@ from violence_detection.models.run import Run
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.distillation import Teacher
 from violence_detection.training.taught_loss import TaughtLoss
+from violence_detection.training.train import train_classifier
 
 COUNTS, LABELS = (24, 12, 12), ("normal", "fight", "riot")
 
@@ -98,6 +99,7 @@ def weights_of(run) -> list[np.ndarray]:
     return keras.saving.load_model(Run(Path(run)).model_path, compile=False).get_weights()
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_feature_space_is_found_and_recorded(spaces, teacher, tmp_path):
     taught = train_quickly(spaces["noisy"], tmp_path, teacher=teacher, epochs=20)["run"]
     plain = train_quickly(spaces["noisy"], tmp_path, run="plain", epochs=20)["run"]
@@ -108,6 +110,7 @@ def test_a_teacher_of_another_feature_space_is_found_and_recorded(spaces, teache
     assert any(np.abs(ours - theirs).max() > 1e-3 for ours, theirs in pairs)
 
 
+@pytest.mark.slow
 def test_weight_0_is_a_training_without_a_teacher(spaces, teacher, tmp_path):
     asked = {"teacher": teacher, "teacher_weight": 0.0}
     taught = train_quickly(spaces["noisy"], tmp_path, **asked)["run"]
@@ -129,6 +132,7 @@ def test_videos_that_the_teachers_features_lack_are_named_and_counted(spaces, te
         train_quickly(spaces["noisy"], tmp_path / "runs", **asked)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_knows_test_videos_is_refused_unless_allowed(
     spaces, teacher, tmp_path, caplog
 ):
@@ -156,6 +160,7 @@ class StopAfter(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_resumed_training_needs_no_teacher_and_has_the_same_weights(spaces, teacher, tmp_path):
     mortal = tmp_path / "mortal"
     shutil.copytree(teacher, mortal)
@@ -165,8 +170,6 @@ def test_a_resumed_training_needs_no_teacher_and_has_the_same_weights(spaces, te
         train_quickly(spaces["noisy"], tmp_path, callbacks=[StopAfter(2)], **asked)
     shutil.rmtree(mortal)
     config = TrainConfig.from_flags({"run": "run", "resume": True, "checkpoint_dir": str(tmp_path)})
-    from violence_detection.training.train import train_classifier
-
     resumed = train_classifier(config).to_json()
     assert resumed["resumed_from_epoch"] == 2
     for ours, theirs in zip(weights_of(resumed["run"]), weights_of(whole), strict=True):
