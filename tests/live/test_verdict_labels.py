@@ -99,6 +99,18 @@ def test_with_several_classes_only_normal_is_a_label(watch, tmp_path):
     assert two.write_all() == 1  # with two classes there is one answer
 
 
+def test_a_detector_of_the_unusual_gets_normal_labels_alone(watch, tmp_path):
+    store, _, labeller = watch
+    labels = VerdictLabels(
+        store, DrawnSupervisor(store, []), labeller,
+        data=tmp_path, classes=("calm", "unusual"), window_s=2.0,
+    )  # fmt: skip
+    number = store.record_verdict(draw_event(store, tmp_path), "violent", by="anna")
+    store.record_verdict(draw_event(store, tmp_path), "not_violent", by="anna")
+    assert labels.write_all() == 1 and [row[1] for row in labeller.rows] == ["calm"]
+    assert "has no class of violence" in labels.failures[number]
+
+
 def test_undone_verdict_is_withdrawn(watch, tmp_path):
     store, labels, labeller = watch
     event = draw_event(store, tmp_path)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from violence_detection.datasets.class_names import UNUSUAL
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.evaluation.config import LabelConfig
 from violence_detection.live.processes.supervisor_requests import WatchRequests
@@ -153,10 +154,16 @@ class VerdictLabels:
         if clip is None or clip.state != "kept":
             self.failures[verdict.n] = "the event has no clip (yet)"
             return False
-        if verdict.verdict == "violent" and len(self._classes) > 2:
+        violent = self._classes[1:]
+        if verdict.verdict == "violent" and len(violent) > 1:
             self.failures[verdict.n] = (
-                f"the verdict does not say which of {', '.join(self._classes[1:])} it is; the "
-                "command `label` does"
+                f"the verdict does not say which of {', '.join(violent)} it is; the command "
+                "`label` does"
+            )
+            return False
+        if verdict.verdict == "violent" and list(violent) == [UNUSUAL]:
+            self.failures[verdict.n] = (
+                "the run learned from normal videos alone, whose dataset has no class of violence"
             )
             return False
         try:
