@@ -1,0 +1,18 @@
+import pytest
+
+from violence_detection.training import replica_check
+
+
+@pytest.mark.slow
+def test_two_parts_of_the_cpu_train_as_one_device_and_another_training_does_not(monkeypatch):
+    replicas, difference = replica_check.difference_to_one_device(2)
+    assert replicas == 2 and difference < replica_check.ROUNDING
+
+    trained = replica_check._trained
+
+    def other(device_setup):
+        start, reached = trained(device_setup)
+        return start, reached + (device_setup.replicas > 1) * 0.01
+
+    monkeypatch.setattr(replica_check, "_trained", other)
+    assert replica_check.difference_to_one_device(2)[1] > replica_check.ROUNDING
