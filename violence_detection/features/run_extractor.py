@@ -107,7 +107,7 @@ def _joined_extractor(
 
 
 def _keys_of(space: FeatureSpace) -> Iterator[tuple[str, ...]]:
-    """What two parts of a joined space share if they share their backbone, for each part."""
+    """A key of each part of a joined space; parts with one key share their backbone."""
     for part in space.parts:
         yield part.backbone, part.weights_digest, part.engine, part.precision
 
