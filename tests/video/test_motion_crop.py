@@ -1,7 +1,7 @@
 """The region of motion is the smallest possible; without motion it is the whole frame."""
 
-import pytest
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

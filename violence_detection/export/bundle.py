@@ -49,7 +49,7 @@ print(predictor(sys.argv[1])["probability"])
 
 @dataclass(frozen=True)
 class BundleResult:
-    """What was written.
+    """The bundle that was written.
 
     Attributes:
         path: The folder.

@@ -146,7 +146,7 @@ def _findings(dataset: Dataset) -> list[Finding]:
 
 
 def _interval_findings(dataset: Dataset) -> list[Finding]:
-    """How exact an accuracy can be with so many recordings, and how many more it takes."""
+    """The exactness of an accuracy with so many recordings, and how many more it takes."""
     videos, recordings = dataset.check.readable, dataset.recordings
     if not videos:
         return []

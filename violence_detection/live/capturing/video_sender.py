@@ -147,6 +147,6 @@ class _Parts(io.RawIOBase):
         return len(content)
 
     def take(self) -> list[bytes]:
-        """What was written since the last call."""
+        """The bytes written since the last call."""
         parts, self._parts = self._parts, []
         return parts

@@ -90,7 +90,7 @@ def probe_camera(camera: Camera, run: Path, max_s: float) -> CameraProbe:
 
 
 def _clip_error(camera: Camera, max_s: float) -> str:
-    """What is wrong with the stream of which clips are kept; empty for nothing."""
+    """The faults of the stream of which clips are kept; empty without one."""
     if camera.clip_source is None:
         return ""
     settings, end_s = camera.settings, time.monotonic() + max_s

@@ -87,7 +87,7 @@ class CameraVideos:
                 stream.bytes -= len(stream.fragments.popleft()[2])
 
     def part(self, camera: str, stream: int, after: int) -> VideoPart:
-        """What has come after a fragment, and an order of more.
+        """The video that has come after a fragment, and an order of more.
 
         Args:
             camera: Its name.
