@@ -3,7 +3,8 @@
     python benchmarks/distillation.py FEATURES_DIR --teacher-features TEACHER_FEATURES_DIR
 
 Both are folders of features of the same videos, from extract-features; they may be the same. In
-each fold a teacher is trained on all other folds and predicts these. A classifier (`--head`) is then
+each fold a teacher is trained on all other folds and predicts these. A classifier (`--head`) is
+then
 trained on the same videos three times: with labels alone (`alone`), with the teacher (`taught`),
 and as the teacher's head on its own features (`teacher`), which is what there is to be gained. No
 model sees a recording of the fold. The last epoch is kept and the threshold is 0.5, so that

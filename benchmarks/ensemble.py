@@ -39,7 +39,8 @@ def main() -> None:
         print(f"{Path(folder).name:20s} {1000 * least[folder]:7.0f} ms of CPU a window")
     together = least[arguments.run]
     print(
-        f"{'together':20s} {1000 * together:7.0f} ms of CPU a window: {together / total:.2f} of the sum"
+        f"{'together':20s} {1000 * together:7.0f} ms of CPU a window: {together / total:.2f} of "
+        "the sum"
     )
 
 

@@ -97,7 +97,7 @@ def score_seed(cache, entries, clips, arguments, seed: int) -> dict[str, np.ndar
             ]
             pool = subset(cache, kept, folder / "pool")
             trainings = {f"site {number + 1} alone": [part] for number, part in enumerate(parts)}
-            trainings |= {algorithm: parts for algorithm in arguments.algorithms}
+            trainings |= dict.fromkeys(arguments.algorithms, parts)
             trainings["pooled"] = [pool]
             rows = [row for row, entry in enumerate(entries) if folds[entry.group] == fold]
             for kind, clients in trainings.items():

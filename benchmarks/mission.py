@@ -3,8 +3,8 @@
     python benchmarks/mission.py my_videos --backbones vgg19 efficientnetb0
 
 For each backbone it extracts features with its ImageNet weights, which Keras downloads once, and
-cross-validates the classifier, grouped by recording. It needs a network at the first start; a GPU is
-used where there is one. Every step resumes, so that a stopped run goes on with the same command.
+cross-validates the classifier, grouped by recording. It needs a network at the first start; a GPU
+is used where there is one. Every step resumes, so that a stopped run goes on with the same command.
 The last lines are a Markdown table, and --output has them as JSON.
 """
 

@@ -63,8 +63,8 @@ def main() -> None:
             print(line, flush=True)
         mean, deviation = np.mean(rows, axis=0), np.std(rows, axis=0)
         print(
-            f"{name:14s} AUC {mean[0]:.3f} (sd over seeds {deviation[0]:.3f}), found {mean[1]:.1%}, "
-            f"flagged {mean[2]:.1%}",
+            f"{name:14s} AUC {mean[0]:.3f} (sd over seeds {deviation[0]:.3f}), "
+            f"found {mean[1]:.1%}, flagged {mean[2]:.1%}",
             flush=True,
         )
     first, *others = scores
@@ -83,7 +83,8 @@ def motion_energy(features: str) -> np.ndarray | None:
 
 
 def scores_of_seed(features, name, seed, energy, settings):
-    """The clips; and the score and the threshold of each, (N,), by a detector of other recordings."""
+    """The clips; and the score and the threshold of each, (N,), by a detector of other
+    recordings."""
     own = settings if name in ONE_CLASS_OUTPUTS else {}
     detector = "knn" if name == MOTION else name
     config = TrainConfig.from_flags({"features": features, "one_class": detector, **own})

@@ -28,9 +28,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from running_watch import cpu_s, pss_mb  # first: sets the path
-
 import machine
+from running_watch import cpu_s, pss_mb  # first: sets the path
 from support.capture_worker import RunningCapture
 from support.rtsp_server import Fault, RtspServer, TestCamera
 

@@ -21,10 +21,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from running_watch import RunningWatch, Webhook, summary  # first: sets the path
-
 import machine
+from running_watch import RunningWatch, Webhook, summary  # first: sets the path
 from support.rtsp_server import RtspServer, TestCamera
+
 from violence_detection.live.supervision.watch_parts import STORE
 
 

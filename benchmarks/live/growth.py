@@ -13,9 +13,8 @@ import statistics
 import time
 from pathlib import Path
 
-from running_watch import RunningWatch, descriptors, pss_mb  # first: sets the path
-
 import machine
+from running_watch import RunningWatch, descriptors, pss_mb  # first: sets the path
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
 

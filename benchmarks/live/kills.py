@@ -14,9 +14,8 @@ import signal
 import time
 from pathlib import Path
 
-from running_watch import RunningWatch, summary  # first: sets the path
-
 import machine
+from running_watch import RunningWatch, summary  # first: sets the path
 from support.rtsp_server import RtspServer, TestCamera
 
 

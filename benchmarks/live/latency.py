@@ -16,9 +16,8 @@ import json
 import time
 from pathlib import Path
 
-from running_watch import MachineLoad, RunningWatch, Webhook, summary  # first: sets the path
-
 import machine
+from running_watch import MachineLoad, RunningWatch, Webhook, summary  # first: sets the path
 from support.rtsp_server import RtspServer, TestCamera
 
 NEVER = "{threshold: 0.9999, confirm: {windows: 1, of: 1}}"

@@ -1,6 +1,7 @@
 """F5, F6: cameras that this machine can watch, and what happens with more than that.
 
-    python benchmarks/live/many_cameras.py RUN VIDEO [--parts ramp,many] [--step-s 20] [--cameras 16]
+    python benchmarks/live/many_cameras.py RUN VIDEO [--parts ramp,many] [--step-s 20] [--cameras
+    16]
 
 Cameras of tests/support/rtsp_server.py play VIDEO (H.264, 640x360, 25/s) in real time.
 
@@ -24,9 +25,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from running_watch import MachineLoad, RunningWatch, cpu_s, percentile  # first: sets the path
-
 import machine
+from running_watch import MachineLoad, RunningWatch, cpu_s, percentile  # first: sets the path
 from support.rtsp_server import RtspServer, TestCamera
 
 from violence_detection.live.judging.engine_benchmark import measure_engine

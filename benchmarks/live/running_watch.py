@@ -20,8 +20,8 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.live.processes.supervisor_requests import RequestClient
 from violence_detection.live.processes.watch_status import WatchStatus
-from violence_detection.live.supervision.watch_parts import SOCKET, STORE
 from violence_detection.live.storage.event_reader import EventReader
+from violence_detection.live.supervision.watch_parts import SOCKET, STORE
 
 
 class Webhook:
@@ -105,7 +105,8 @@ class RunningWatch:
         path.write_text(
             f"version: 1\nrun: {json.dumps(str(self._run.absolute()))}\ndata: data\n"
             f"defaults: {{alert: {self._alert}, read_timeout_s: 3}}\n"
-            f"cameras:\n{rows}{self._cameras_text}{sinks}web: {{enabled: false}}\nretention: {{min_free_gb: 0}}\n"
+            f"cameras:\n{rows}{self._cameras_text}{sinks}web: {{enabled: false}}\n"
+            "retention: {min_free_gb: 0}\n"
             f"spot_checks_per_camera_day: 0\n{self._text}"
         )
         path.chmod(0o600)

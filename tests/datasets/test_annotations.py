@@ -100,12 +100,15 @@ def test_anything_else_is_refused(tmp_path, text):
         read(tmp_path, text)
 
 
-def parts(annotations, *, classes=(), length=FileLength(20.0, 10.0)):
+LENGTH = FileLength(20.0, 10.0)
+
+
+def parts(annotations, *, classes=(), length=LENGTH):
     result = parts_of(
         annotations, ["a/x.mp4", "b/y.mp4"], lambda path: length, normal="normal", classes=classes
     )
     rows = [(video.path, video.label, video.start_s, video.end_s) for video in result.videos]
-    return rows, {path: reason for path, reason in result.left_out}
+    return rows, dict(result.left_out)
 
 
 def test_what_is_between_events_is_normal():

@@ -1,4 +1,5 @@
-"""Long videos cut into clips: their times, their recordings, and a folder of normal videos alone."""
+"""Long videos cut into clips: their times, their recordings, and a folder of normal videos
+alone."""
 
 import pytest
 from support.videos import draw_video

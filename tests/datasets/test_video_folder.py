@@ -409,7 +409,8 @@ def test_videos_without_class_folders_are_refused(tmp_path):
 
 def test_one_class_is_refused(tmp_path):
     assert message_of(touch(tmp_path, "fight/1.mp4", "fight/2.mp4")) == (
-        f"There must be two classes or more, or one that is called normal. Received: {tmp_path} (one class, fight, 2 videos)"
+        "There must be two classes or more, or one that is called normal. "
+        f"Received: {tmp_path} (one class, fight, 2 videos)"
     )
 
 

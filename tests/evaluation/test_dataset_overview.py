@@ -1,4 +1,5 @@
-"""`check --report`: frames of each class and recording, near-duplicates, the split, the interval."""
+"""`check --report`: frames of each class and recording, near-duplicates, the split, the
+interval."""
 
 from pathlib import Path
 

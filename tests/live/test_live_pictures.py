@@ -171,10 +171,9 @@ def test_pictures_of_an_event_are_those_that_are_ordered(tmp_path):
 
 
 def test_a_picture_on_a_full_disk_is_left_out(small_disk, caplog):
-    with open(small_disk / "filler", "wb", buffering=0) as file:
-        with contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(4096))
+    with open(small_disk / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
     pictures = EventPictures(small_disk)
     pictures.order(EventPictureOrder("clips/door/e.start.jpg"))
     pictures.offer(MaskedFrame(GreyFrame(), PrivacyMasks(())))

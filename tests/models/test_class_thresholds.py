@@ -36,7 +36,7 @@ probabilities = st.lists(
 def test_the_score_reaches_the_threshold_where_violence_is_predicted(rows, threshold, own):
     thresholds = ClassThresholds(CLASSES, threshold, {"abuse": own})
     score = thresholds.score(rows)
-    assert ((0 <= score) & (score <= 1)).all()
+    assert ((score >= 0) & (score <= 1)).all()
     np.testing.assert_array_equal(score >= threshold, thresholds.decide(rows) > 0)
 
 

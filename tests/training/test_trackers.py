@@ -1,4 +1,5 @@
-"""What a tracker is sent of a training; the trackers are stand-ins with the calls of the real ones."""
+"""What a tracker is sent of a training; the trackers are stand-ins with the calls of the real
+ones."""
 
 import sys
 import types

@@ -169,8 +169,8 @@ class EvaluateConfig(CommandConfig):
         point = self.operating_point or ""
         if self.set_threshold and not point and self.class_threshold is None:
             raise ConfigError(
-                "`set_threshold` must come with operating_point or class_threshold, which it saves. "
-                "Received: set_threshold=True alone"
+                "`set_threshold` must come with operating_point or class_threshold, which it "
+                "saves. Received: set_threshold=True alone"
             )
         if point and self.split == "validation":
             raise ConfigError(

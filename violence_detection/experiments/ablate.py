@@ -99,7 +99,7 @@ class AblationStage:
                 series.setdefault(_key(variant.changed), self._folds(variant.changed))
             for number, (key, stored) in enumerate(series.items(), 1):
                 if stored.missing:
-                    name = "the baseline" if not key else key
+                    name = key if key else "the baseline"
                     log.info(f"Training {number} of {len(series)}: {name}.")
                 stored.train(self._config.jobs)
                 result = self._write(series)

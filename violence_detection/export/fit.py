@@ -1,4 +1,5 @@
-"""Tries several ways to make an exported file smaller and faster, and keeps the fastest that fits."""
+"""Tries several ways to make an exported file smaller and faster, and keeps the fastest that
+fits."""
 
 import dataclasses
 import json
@@ -256,7 +257,8 @@ def _replace(source: Path, folder: Path, *, force: bool) -> None:
 
 
 def _why_nothing_fits(limits: Sequence[Limit], rows: Sequence[TriedVariant]) -> str:
-    """The limits that no file keeps, with the best that there is; or that they exclude each other."""
+    """The limits that no file keeps, with the best that there is; or that they exclude each
+    other."""
     alone = []
     for limit in limits:
         values = [getattr(row, limit.measure) for row in rows]

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FolderCheck:
-    """The result of a check. Every list but `notes`, `splits` and `scenes` counts as findings; a pair of
-    files of the same bytes counts once, as `duplicates`.
+    """The result of a check. Every list but `notes`, `splits` and `scenes` counts as findings; a
+    pair of files of the same bytes counts once, as `duplicates`.
 
     Attributes:
         videos: Number of videos.

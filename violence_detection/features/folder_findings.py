@@ -107,9 +107,9 @@ def describe_long_videos(entries: Iterable[ManifestEntry], frames: int) -> str:
     if median_s <= _LONG_S:
         return ""
     return (
-        f"The median video is {units.format_duration(median_s)} long, and {frames} frames of it are "
-        f"seen, {median_s / frames:.2g} s apart: an event of a few seconds is missed. --clip-s 4 "
-        "cuts long videos into clips, --segments 32 keeps more frames of each; import-annotations "
+        f"The median video is {units.format_duration(median_s)} long, and {frames} frames of it "
+        f"are seen, {median_s / frames:.2g} s apart: an event of a few seconds is missed. "
+        "--clip-s 4 cuts long videos into clips, --segments 32 keeps more frames of each; import-annotations "
         "makes parts of annotated events."
     )
 
@@ -279,8 +279,8 @@ def lacking_scenes(
         "no normal video moves" if not lively else f"{lively} of {len(normal)} normal videos move"
     )
     return [
-        f"{count} as much as the middle one of the violent videos: a model may learn that motion is "
-        "violence; add normal videos of crowds, dance, play and sport, of busy shops and streets"
+        f"{count} as much as the middle one of the violent videos: a model may learn that motion "
+        "is violence; add normal videos of crowds, dance, play and sport, of busy shops and streets"
     ]
 
 

@@ -57,7 +57,8 @@ class LazyRows:
 
 
 def read_packed(cache: FeatureCache, entries: Sequence[ManifestEntry], view: int = 0) -> LazyRows:
-    """The features of some videos, float16 (M, T, D) or (M, N, T, D), each checked against its digest.
+    """The features of some videos, float16 (M, T, D) or (M, N, T, D), each checked against its
+    digest.
 
     Args:
         cache: The cache of a finished extraction.

@@ -110,7 +110,8 @@ def overlaps(first: Span, second: Span) -> bool:
 
 @dataclass(frozen=True)
 class LocalisationScores:
-    """Rates over the timelines of some videos; each interval is [low, high] at 95%, over recordings.
+    """Rates over the timelines of some videos; each interval is [low, high] at 95%, over
+    recordings.
 
     Attributes:
         frame_auc: Area under the ROC curve of all frames together; None where all frames are

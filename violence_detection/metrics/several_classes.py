@@ -169,7 +169,8 @@ def _auc(positive: np.ndarray, probability: np.ndarray) -> float | None:
 
 
 def _confusions(counts: np.ndarray, classes: Sequence[str]) -> list[Confusion]:
-    """The most frequent confusions of each kind; of equally frequent ones the larger share first."""
+    """The most frequent confusions of each kind; of equally frequent ones the larger share
+    first."""
     wrong = [
         Confusion(
             classes[true],

@@ -106,7 +106,8 @@ def segments_of(features: np.ndarray, most: int) -> np.ndarray:
 
 
 def window_model(model: keras.Model) -> keras.Model:
-    """A model of bags as one of clips (B, T, D): each is a bag of one segment. Weights are shared."""
+    """A model of bags as one of clips (B, T, D): each is a bag of one segment. Weights are
+    shared."""
     _, _, *shape = model.input_shape
     clips = keras.Input(tuple(shape), dtype="float32", name="features")
     bags = keras.layers.Reshape((1, *shape), dtype="float32", name="one_segment")(clips)

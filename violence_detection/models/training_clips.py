@@ -153,8 +153,8 @@ def missing_line(run: Run) -> str:
     if run.training_clips_path.is_file():
         return "not known: its training clips are of a single recording"
     return (
-        f"not known: the run has no {run.training_clips_path.name} (it is of an older version, or was "
-        "exported; `evaluate` writes it while the training's features exist)"
+        f"not known: the run has no {run.training_clips_path.name} (it is of an older version, or "
+        "was exported; `evaluate` writes it while the training's features exist)"
     )
 
 

@@ -1,4 +1,5 @@
-"""The scores of a run on another dataset beside those at home, on the dataset that it learned from."""
+"""The scores of a run on another dataset beside those at home, on the dataset that it learned
+from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

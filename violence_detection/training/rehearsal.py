@@ -1,4 +1,5 @@
-"""The rehearsal of a training: eight checks, each of which costs seconds, before hours are spent."""
+"""The rehearsal of a training: eight checks, each of which costs seconds, before hours are
+spent."""
 
 import dataclasses
 import tempfile

@@ -167,7 +167,8 @@ class MlflowTracker(ExperimentTracker):
 
 
 class WandbTracker(ExperimentTracker):
-    """Writes to the account of the machine, or by WANDB_MODE=offline into the folder of the runs."""
+    """Writes to the account of the machine, or by WANDB_MODE=offline into the folder of the
+    runs."""
 
     def _open(self, name: str) -> None:
         import wandb

@@ -94,8 +94,8 @@ class ClipReader:
         end_s: float | None = None,
         views: Sequence[View] = (),
     ) -> Clip:
-        """Read the T images of a video, or of its part from `start_s` to `end_s`; with N segments the
-        T images of each, one segment after the other.
+        """Read the T images of a video, or of its part from `start_s` to `end_s`; with N segments
+        the T images of each, one segment after the other.
 
         Args:
             path: The video.

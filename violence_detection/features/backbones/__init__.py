@@ -5,7 +5,8 @@ A part must define:
     FRAME_SIZE: Side of the images that it was trained on, in pixels (S), an int.
     LAYER: Name of the layer whose output is taken, a str.
     DEPTHWISE: True if it has depthwise convolutions.
-    WEIGHTS_FILE: Name of its ImageNet weights in the cache of Keras, a str; empty if Keras has none.
+    WEIGHTS_FILE: Name of its ImageNet weights in the cache of Keras, a str; empty if Keras has
+        none.
     WEIGHTS_SIZES: Only if Keras has a file for each of several frame sizes: these sizes, a tuple
         of ints; WEIGHTS_FILE then holds `{size}`.
     build(*, frame_size: int, weights: str | None) -> keras.Model: The network from RGB images,

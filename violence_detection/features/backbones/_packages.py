@@ -53,7 +53,8 @@ class WeightsPackage:
             digest = hashlib.sha256(content).hexdigest()
             if digest != self.members[name]:
                 raise WeightsError(
-                    f"{name} must have the SHA-256 {self.members[name][:16]}…, that of `{self.fetch}`. "
+                    f"{name} must have the SHA-256 {self.members[name][:16]}…, that of "
+                    f"`{self.fetch}`. "
                     f"Received: {digest[:16]}… in {path}"
                 )
         return contents

@@ -16,7 +16,8 @@ _SEEN_EVERY_MS = 60_000  # pages ask every second
 
 
 class LoginSessions(AuditLog, AccountFile):
-    """The sessions of a file of accounts. They and devices are kept as SHA-256 of 256 random bits."""
+    """The sessions of a file of accounts. They and devices are kept as SHA-256 of 256 random
+    bits."""
 
     def log_in(self, name: str, password: str, *, address: str, device: str = "") -> str:
         """Checks a password, returns the secret of a new session.

@@ -51,7 +51,8 @@ class WatchParts:
     Attributes:
         file: The cameras file, as it was read last.
         news: What processes and requests say, by kind, for the supervisor's thread.
-        store, states, warnings, upkeep, clips, spot_checks, pictures, videos, answers: See their classes.
+        store, states, warnings, upkeep, clips, spot_checks, pictures, videos, answers: See their
+            classes.
         sinks: The sinks, which are replaced where a new file has others.
         judges: The processes that judge.
         cameras: The cameras, with their captures.
