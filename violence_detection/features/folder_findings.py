@@ -109,8 +109,8 @@ def describe_long_videos(entries: Iterable[ManifestEntry], frames: int) -> str:
     return (
         f"The median video is {units.format_duration(median_s)} long, and {frames} frames of it "
         f"are seen, {median_s / frames:.2g} s apart: an event of a few seconds is missed. "
-        "--clip-s 4 cuts long videos into clips, --segments 32 keeps more frames of each; import-annotations "
-        "makes parts of annotated events."
+        "--clip-s 4 cuts long videos into clips, --segments 32 keeps more frames of each; "
+        "import-annotations makes parts of annotated events."
     )
 
 
