@@ -28,8 +28,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import machine
-from running_watch import cpu_s, pss_mb  # first: sets the path
+from running_watch import cpu_s, describe, pss_mb  # sets the path for what follows
 from support.capture_worker import RunningCapture
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
@@ -173,7 +172,7 @@ def main() -> None:
     parser.add_argument("--refusal-s", type=float, default=600.0)
     options = parser.parse_args()
     parts = options.parts.split(",")
-    print(json.dumps(machine.describe()), flush=True)
+    print(json.dumps(describe()), flush=True)
     if "failures" in parts:
         for kind in ("freeze", "close", "reset", "garbage"):
             print(json.dumps(measure_failures(options.video, kind, options.repeats)), flush=True)

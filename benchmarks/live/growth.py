@@ -13,8 +13,12 @@ import statistics
 import time
 from pathlib import Path
 
-import machine
-from running_watch import RunningWatch, descriptors, pss_mb  # first: sets the path
+from running_watch import (
+    RunningWatch,
+    describe,
+    descriptors,
+    pss_mb,
+)  # sets the path for what follows
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
 
@@ -28,7 +32,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=4)
     parser.add_argument("--close-s", type=float, default=4.0)
     options = parser.parse_args()
-    print(json.dumps(machine.describe()), flush=True)
+    print(json.dumps(describe()), flush=True)
     names = [f"camera{number}" for number in range(options.cameras)]
     faults = [Fault(options.close_s, "close")]
     cameras = {name: TestCamera([options.video], faults=faults) for name in names}

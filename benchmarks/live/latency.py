@@ -16,8 +16,13 @@ import json
 import time
 from pathlib import Path
 
-import machine
-from running_watch import MachineLoad, RunningWatch, Webhook, summary  # first: sets the path
+from running_watch import (
+    MachineLoad,
+    RunningWatch,
+    Webhook,
+    describe,
+    summary,
+)  # sets the path for what follows
 from support.rtsp_server import RtspServer, TestCamera
 
 NEVER = "{threshold: 0.9999, confirm: {windows: 1, of: 1}}"
@@ -96,7 +101,7 @@ def main() -> None:
     parser.add_argument("--others", type=int, default=0)
     parser.add_argument("--threshold", type=float, default=0.5)
     options = parser.parse_args()
-    print(json.dumps(machine.describe()), flush=True)
+    print(json.dumps(describe()), flush=True)
     print(json.dumps(measure(options)), flush=True)
 
 

@@ -25,8 +25,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import machine
-from running_watch import MachineLoad, RunningWatch, cpu_s, percentile  # first: sets the path
+from running_watch import (
+    MachineLoad,
+    RunningWatch,
+    cpu_s,
+    describe,
+    percentile,
+)  # sets the path for what follows
 from support.rtsp_server import RtspServer, TestCamera
 
 from violence_detection.live.judging.engine_benchmark import measure_engine
@@ -138,7 +143,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=16)
     parser.add_argument("--many-s", type=float, default=180.0)
     options = parser.parse_args()
-    print(json.dumps(machine.describe()), flush=True)
+    print(json.dumps(describe()), flush=True)
     if "ramp" in options.parts:
         ramp(options.run, options.video, options.step_s)
     if "many" in options.parts:

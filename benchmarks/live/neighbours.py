@@ -14,8 +14,7 @@ import signal
 import time
 from pathlib import Path
 
-import machine
-from running_watch import RunningWatch, percentile  # first: sets the path
+from running_watch import RunningWatch, describe, percentile  # sets the path for what follows
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
 
@@ -46,7 +45,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--others", type=int, default=3)
     options = parser.parse_args()
-    print(json.dumps(machine.describe()), flush=True)
+    print(json.dumps(describe()), flush=True)
     names = [f"good{number}" for number in range(options.others)]
     bad = {
         f"bad{number}": TestCamera([options.video], faults=rows)

@@ -17,6 +17,8 @@ from typing import Any, Self
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "tests")]
 
+from machine import describe as describe
+
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.live.processes.supervisor_requests import RequestClient
 from violence_detection.live.processes.watch_status import WatchStatus
