@@ -41,12 +41,16 @@ def dataset_dir(tmp_path: Path) -> Path:
 
 # Files by how long they take, the longest first.
 LONG = (
-    "experiments/test_demo conformance/test_backbones experiments/test_cross_validate "
-    "training/test_equal_devices training/test_run_setup training/test_several_machines "
-    "export/test_export_docs experiments/test_tune features/test_extraction_job "
-    "export/test_export commands/test_cli training/test_multi_seed features/test_ray_executor "
-    "training/test_tensorboard_events training/test_calibration_folds training/test_step_builder "
-    "training/test_step"
+    "experiments/test_demo features/test_ray_executor conformance/test_backbones "
+    "training/test_equal_devices experiments/test_cross_validate training/test_run_setup "
+    "live/test_live_demo export/test_export_docs export/test_export tests/test_python_functions "
+    "training/test_several_machines export/test_output_graph experiments/test_tune "
+    "training/test_multi_seed training/test_objective features/test_extraction_job "
+    "commands/test_cli live/test_judge features/test_killed training/test_replica_check "
+    "export/test_bundle inference/test_joined_spaces experiments/test_advise "
+    "federated/test_simulation training/test_tensorboard_events training/test_calibration_folds "
+    "training/test_step_builder training/test_step conformance/test_engines "
+    "live/test_watch_end_to_end features/test_mutants experiments/test_ablate"
 ).split()
 
 

@@ -285,7 +285,8 @@ def test_a_truncated_file_is_refused(mobilenet_file, tmp_path):
 def test_a_weights_file_of_any_name_is_read(mobilenet_file, tmp_path):
     renamed = tmp_path / "mobilenet.h5"
     renamed.write_bytes(mobilenet_file.read_bytes())
-    assert drawn("mobilenet", weights=str(renamed))[1] == built("mobilenet")[1]
+    # Another seed: kernels that stay as they were drawn count as not in the file.
+    assert drawn("mobilenet", seed=9, weights=str(renamed))[1] == built("mobilenet")[1]
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):

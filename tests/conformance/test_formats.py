@@ -159,7 +159,8 @@ def test_fewer_bits_change_predictions_a_little(precision, outputs, within, tmp_
 def test_a_head_is_written_in_fewer_bits_or_refused(head_name, precision, tmp_path):
     built, clips = head(head_name)
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
-    if (head_name, precision) == ("linear", "int8"):  # all of it is the logits
+    # All of linear is the logits, and the matrices of this small mlp are too few for int8.
+    if precision == "int8" and head_name in ("linear", "mlp"):
         with pytest.raises(ValueError, match="no operation of it can be stored in fewer"):
             predict_with_file("tflite", built, clips, tmp_path, **asked)
         return

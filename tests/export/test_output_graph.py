@@ -63,7 +63,13 @@ def test_the_graph_says_what_the_outputs_say_and_can_be_saved_without_code(case,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", registry.available("formats"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] * (name not in ("onnx", "tflite")))
+        for name in registry.available("formats")
+    ],
+)
 def test_every_format_has_the_outputs(name, rng, tmp_path):
     part = registry.module("formats", name)
     if part.missing():

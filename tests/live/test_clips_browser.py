@@ -80,7 +80,7 @@ def test_clips_play_to_their_end(tmp_path, play):
 def test_the_preview_of_a_clip_that_browsers_do_not_play_plays(tmp_path, play):
     drawn = DrawnStream(codec="libx265", size=(320, 240))
     clip = write(ClipWriter(tmp_path / "a.mp4", drawn.header, drawn.time_base), drawn)
-    pictures = make_pictures(clip, blur=False)
+    pictures = make_pictures(clip)
     assert play(clip) == {"error": 4}
     shown = play(pictures.preview)
     assert shown["duration"] == pytest.approx(40 / FPS, abs=0.15) and shown["frames"] > 30

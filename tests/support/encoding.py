@@ -1,13 +1,13 @@
 """Videos as cameras and phones write them, encoded by PyAV: B-frames, long groups, any rate."""
 
-import contextlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from violence_detection.video.codec_trials import same_priority
 
 
 def encode(
@@ -37,7 +37,7 @@ def encode(
     # Without bitexact, Matroska gets a random number.
     options_of_file = {"fflags": "+bitexact"}
     with (
-        _same_priority(),
+        same_priority(),
         av.open(str(path), "w", options=options_of_file) as container,
     ):
         stream = container.add_stream(codec, rate=fps)
@@ -57,17 +57,6 @@ def encode(
             container.mux(track.encode(_tone(sound_s or 0.9 * frames / fps)))
             container.mux(track.encode(None))
     return path
-
-
-@contextlib.contextmanager
-def _same_priority() -> Iterator[None]:
-    """SVT-AV1 makes a thread of root's real-time, and all that it starts: whatever waits actively
-    then, as BLAS does, stops the machine."""
-    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, policy, priority)
 
 
 def _tone(duration_s: float) -> av.AudioFrame:

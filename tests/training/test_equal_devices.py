@@ -109,6 +109,16 @@ CASES = {
     },
 }
 
+# Other cases have each of their parts.
+VARIATIONS = {
+    "recurrent with norm and block",
+    "outputs: classes, svdd, violence",
+    "outputs: dynamic weights",
+    "outputs: one anomaly alone",
+    "teacher",
+    "every output, in float16",
+}
+
 
 def test_the_cases_cover_every_head():
     heads = [case["head"].partition("(")[0] for case in CASES.values() if "head" in case]
@@ -199,7 +209,10 @@ def moved(after, before) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=[pytest.mark.thorough] * (case in VARIATIONS)) for case in CASES],
+)
 def test_two_replicas_have_the_weights_of_one_device(case, features, tmp_path):
     precision = CASES[case].get("precision", "float32")
     before, single, single_averaged, single_trainer = trained(1, features, tmp_path, **CASES[case])

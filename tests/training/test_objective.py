@@ -99,7 +99,12 @@ def test_every_output_has_its_loss_and_weight_in_the_history(features, tmp_path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "setting", [{}, {"ema_decay": 0.9, "sam_rho": 0.05}, {"swa_fraction": 0.5}]
+    "setting",
+    [
+        {"ema_decay": 0.9, "sam_rho": 0.05},
+        pytest.param({}, marks=pytest.mark.thorough),
+        pytest.param({"swa_fraction": 0.5}, marks=pytest.mark.thorough),
+    ],
 )
 def test_a_resumed_training_of_all_outputs_is_the_uninterrupted_one(features, tmp_path, setting):
     asked = {"outputs": ALL, "output_weights": "dynamic", "epochs": 4, **setting}

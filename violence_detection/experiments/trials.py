@@ -131,7 +131,7 @@ class TrialRunner:
         if self._initial:
             self._initial.check(self._cache, self._classes)
             if search_space.keeps_weight_shapes(setup.space):
-                self._initial.check_sizes(train_settings.model.head, self._cache, self._classes)
+                self._initial.check_sizes(train_settings.model, self._cache, self._classes)
         entries = [entry for entry in entries if entry.split != "test"]
         self._folds = folds.validation_folds(entries, setup.folds, seed=train_settings.seed)
         for fold in self._folds:

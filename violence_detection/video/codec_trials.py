@@ -1,7 +1,9 @@
 """Trials of codecs: a drawn clip of each is encoded by PyAV and read as any video is."""
 
+import contextlib
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,17 @@ def _try_codec(codec: Codec, folder: Path, pool: ProcessPool) -> CodecTrial:
     return CodecTrial(codec.name, codec.suffix, status, reason, time.perf_counter() - start_s)
 
 
+@contextlib.contextmanager
+def same_priority() -> Iterator[None]:
+    """Keeps the scheduling of the thread: SVT-AV1 makes a thread of root's real-time, and all that
+    it starts, and whatever waits actively then, as BLAS does, stops the machine."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
+
+
 def encode(codec: Codec, path: Path) -> str:
     """Writes a drawn clip; returns the reason if PyAV cannot, else nothing."""
     import av
@@ -104,7 +117,7 @@ def encode(codec: Codec, path: Path) -> str:
         return f"PyAV {av.__version__} has no encoder {codec.encoder} to draw a clip with"
     try:
         # Encoders write about themselves to file descriptor 2.
-        with devices.stderr_redirected(), av.open(f"file:{path}", "w") as output:
+        with same_priority(), devices.stderr_redirected(), av.open(f"file:{path}", "w") as output:
             stream = output.add_stream(codec.encoder, rate=_FPS)
             stream.width, stream.height = _SIZE
             stream.pix_fmt = codec.pixels

@@ -87,7 +87,7 @@ def test_a_corrupted_part_is_that_part(tmp_path, name):
         read(path, condition, part=(1.0, 2.0), stream="rgb") for condition in (CLEAN, name)
     )
     assert corrupted.duration_s == pytest.approx(1.0, abs=0.2)
-    if name == "darken":
+    if name in ("contrast", "darken", "flicker", "fog", "infrared"):  # they change brightness
         return
     expected, levels = (np.median(c.images, axis=(1, 2, 3, 4)) for c in (clean, corrupted))
     np.testing.assert_allclose(levels, expected, atol=4 * 4)  # at most four frames away
@@ -121,8 +121,8 @@ def test_a_condition_is_written_out_with_every_severity():
 
 
 def test_an_unknown_condition_is_refused():
-    with pytest.raises(ConfigError, match="The corruption must be one of .*. Received: fog"):
-        corrupted_video.full_condition("fog")
+    with pytest.raises(ConfigError, match="The corruption must be one of .*. Received: smoke"):
+        corrupted_video.full_condition("smoke")
     with pytest.raises(ConfigError, match="The corruption darken takes gamma. Received"):
         corrupted_video.full_condition("darken(sigma=1)")
 
