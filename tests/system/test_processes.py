@@ -37,6 +37,16 @@ def test_it_runs_in_another_process_which_serves_the_next_call_too(call):
     assert call(os.getpid) == child
 
 
+def test_a_process_that_was_told_to_end_takes_no_further_call():
+    """Another thread may end a pool when a call of it is just over, and the process goes to the
+    idle ones while it dies: the next call got `crashed (SIGKILL)`."""
+    with ProcessPool() as calls, calls._process() as process:
+        process.ask(operator.add, (1, 2), None)
+        process.terminate()
+    with ProcessPool() as calls:
+        assert [calls(operator.add, number, 1) for number in range(5)] == [1, 2, 3, 4, 5]
+
+
 def test_it_raises_what_the_function_does(call):
     with pytest.raises(ZeroDivisionError) as caught:
         call(operator.floordiv, 1, 0)

@@ -69,6 +69,7 @@ class ProcessHandle:
         """
         self.kind = kind
         self._ready = False
+        self._terminated = False
         self._end_reason = ""
         self._killing = threading.Lock()
         with contextlib.ExitStack() as opened, contextlib.ExitStack() as passed_on:
@@ -111,7 +112,8 @@ class ProcessHandle:
 
     @property
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        # A process that was told to end may be there for a moment; it takes no further call.
+        return not self._terminated and self._process.poll() is None
 
     def ask(
         self,
@@ -152,6 +154,7 @@ class ProcessHandle:
 
     def terminate(self) -> None:
         """End the process. A thread that waits for its answer gets an error and calls `kill`."""
+        self._terminated = True
         self._process.kill()
 
     def kill(self) -> str:
