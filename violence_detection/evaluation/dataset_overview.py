@@ -12,6 +12,7 @@ from violence_detection.datasets.split_counts import count_splits
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError
 from violence_detection.evaluation.mistake_frames import encode_frames
+from violence_detection.features import folder_findings
 from violence_detection.features.folder_check import InspectedFolder
 from violence_detection.reports.dataset_report import Dataset, ShownPair, ShownVideo
 from violence_detection.system import processes, progress
@@ -89,10 +90,7 @@ def _properties(inspected: InspectedFolder) -> dict[str, dict[str, list[float]]]
             if video.label == label
         ]
         values: Mapping[str, list[float]] = {
-            "Length (s)": [
-                file.duration_s if video.start_s is None else video.end_s - video.start_s
-                for video, file in rows
-            ],
+            "Length (s)": [folder_findings.length_s(video, file) for video, file in rows],
             "Shorter side (pixels)": [float(min(file.size)) for _, file in rows],
             "Frames per second": [file.fps for _, file in rows],
             "Brightness (0 to 255)": [float(file.thumbnails.mean()) for _, file in rows],

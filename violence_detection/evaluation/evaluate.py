@@ -37,7 +37,6 @@ from violence_detection.models.calibration_predictions import CalibrationPredict
 from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
-from violence_detection.models.training_clips import TrainingClips
 from violence_detection.reports import evaluation_figures, evaluation_report, model_card
 from violence_detection.reports.evaluation_report import ReportContext
 from violence_detection.reports.evaluation_result import EvaluationResult, NovelVideos
@@ -169,6 +168,7 @@ class EvaluationStage:
         errors = self._errors(clips, predicted)
         alarms = footage.alarms_at(chosen.threshold, **self._resampling) if footage else None
         known = baseline_comparison.training_clips_of(run, self._cache)
+        novelty = known.novelty(clips.features[:]) if known else None
         result = EvaluationResult(
             run=str(run.dir),
             split=config.split,
@@ -201,7 +201,7 @@ class EvaluationStage:
             features=str(self._cache.dir),
             **self._identity,
             report=str(self._folder / "report.html"),
-            novelty=novel_videos(known, clips, predicted),
+            novelty=novel_videos(novelty, clips.labels, predicted),
             home=self._home(scores, errors),
             output_auc=prediction_scores.output_auc(answers, clips.labels) or None,
         )
@@ -219,7 +219,6 @@ class EvaluationStage:
                 for row, of_classes, of_outputs in zip(rows, by_class, by_output, strict=True)
             ],
         )
-        novelty = known.novelty(clips.features[:]) if known else None
         files.write_csv(
             self._folder / "label_next.csv",
             predictions.SUGGESTION_COLUMNS,
@@ -373,23 +372,21 @@ class EvaluationStage:
 
 
 def novel_videos(
-    known: TrainingClips | None, clips: FeatureDataset, predicted: np.ndarray
+    novelty: np.ndarray | None, labels: np.ndarray, predicted: np.ndarray
 ) -> NovelVideos | None:
     """The evaluated videos that are unlike the training clips; None where that is not known.
 
     Args:
-        known: The training clips of the run.
-        clips: The N evaluated videos.
-        predicted: Their predicted classes, int (N,).
+        novelty: Of the N evaluated videos, float (N,); over 1 a video is unlike them.
+        labels, predicted: Their classes, and those that were predicted, int (N,).
     """
-    novelty = known.novelty(clips.features[:]) if known else None
     if novelty is None:
         return None
     is_novel = novelty > 1
     return NovelVideos(
         videos=int(is_novel.sum()),
         share=float(is_novel.mean()),
-        errors=int((is_novel & (predicted != clips.labels)).sum()),
+        errors=int((is_novel & (predicted != labels)).sum()),
     )
 
 

@@ -82,12 +82,12 @@ def sparse_videos(videos: Iterable[Video], inspections: Inspections, frames: int
     """The videos whose T sampled frames are so far apart that a fight lies between two of them."""
     found = []
     for video in videos:
-        length_s = _length_s(video, inspections[video.path])
-        step_s = length_s / frames
+        seconds = length_s(video, inspections[video.path])
+        step_s = seconds / frames
         if step_s > _MAX_STEP_S:
             reason = (
                 f"its {frames} sampled frames are {step_s:.0f} s apart "
-                f"({units.format_duration(length_s)} long), and what is between them is not seen: "
+                f"({units.format_duration(seconds)} long), and what is between them is not seen: "
                 "name its parts in videos.csv (start_s,end_s), or cut it by --clip-s"
             )
             found.append(Problem(video.key, reason))
@@ -236,7 +236,7 @@ def shortcuts(videos: Sequence[Video], inspections: Inspections) -> list[str]:
         "the width in pixels": [float(video.size[0]) for video in found],
         "the height in pixels": [float(video.size[1]) for video in found],
         "the length in seconds": [
-            round(_length_s(video, file), 1) for video, file in zip(videos, found, strict=True)
+            round(length_s(video, file), 1) for video, file in zip(videos, found, strict=True)
         ],
         "the frame rate": [float(round(video.fps)) for video in found],
     }
@@ -288,7 +288,7 @@ def summary(
     folder: VideoFolder, usable: Sequence[Video], inspections: Inspections
 ) -> FolderSummary:
     """The summary of a folder, of the videos that can be read."""
-    lengths_s = [_length_s(video, inspections[video.path]) for video in usable]
+    lengths_s = [length_s(video, inspections[video.path]) for video in usable]
     sizes = Counter("x".join(map(str, file.size)) for file in inspections.values())
     rates = Counter(f"{file.fps:.4g}" for file in inspections.values() if file.fps)
     cameras = Counter(video.camera for video in folder.videos if video.camera)
@@ -310,7 +310,7 @@ def summary(
     )
 
 
-def _length_s(video: Video, file: VideoInspection) -> float:
+def length_s(video: Video, file: VideoInspection) -> float:
     """The length of a video, or of a part as far as its file lasts."""
     if video.start_s is None:
         return file.duration_s
