@@ -102,7 +102,8 @@ class RunningWatch:
         rows = "".join(f'  - {{name: {name}, source: "{url}"}}\n' for name, url in cameras.items())
         sinks = ""
         if self._webhook:
-            sinks = f'sinks: [{{name: desk, webhook: "{self._webhook}", min_priority: low}}]\n'
+            words = f'name: desk, webhook: "{self._webhook}", min_priority: low, per_10_min: 600'
+            sinks = f"sinks: [{{{words}}}]\n"
         path = self.folder / "cameras.yaml"
         path.write_text(
             f"version: 1\nrun: {json.dumps(str(self._run.absolute()))}\ndata: data\n"

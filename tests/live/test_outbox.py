@@ -300,6 +300,26 @@ def test_many_messages_become_a_digest_but_none_of_high_priority(site):
     assert receiver.had[-1].kind == "start", "an event by itself is not a digest"
 
 
+def test_a_sink_learns_the_ends_of_the_events_that_it_knows_of_whatever_its_limit(site):
+    receiver = Receiver()
+    sender = site.sender(receiver, per_10_min=3)
+    events = []
+    for _ in range(5):
+        events.append(site.event())
+        site.run(sender, 1)
+    for event in events:
+        end = Message(f"{event}-end", "end", NOON_MS, event=event, camera="door", priority="medium")
+        site.store.record_messages([Addressed("phone", end)])
+        site.run(sender, 1)
+    told = [(message.kind, message.event) for message in receiver.had]
+    assert told == [("start", event) for event in events[:3]] + [
+        ("end", event) for event in events[:3]
+    ]
+    site.run(sender, 600)
+    assert [message.kind for message in receiver.had[6:]] == ["digest"]
+    assert "2 events" in receiver.had[-1].detail
+
+
 def test_a_digest_that_fails_is_the_same_digest_after_a_restart(site):
     receiver = Receiver()
     for _ in range(5):

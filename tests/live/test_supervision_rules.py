@@ -55,7 +55,7 @@ def test_quiet_cameras_are_judged_less_often_first_and_never_less_than_every_fou
     cameras = {"quiet": (1.0, True), "busy": (1.0, False), "slow": (6.0, True)}
     strides = []
     for second in range(25):
-        control.update(float(second), 1.0)
+        control.update(float(second), 1.0, float(second))
         strides.append(tuple(control.strides(cameras).values()))
     assert strides[0] == strides[2] == (1.0, 1.0, 6.0), "what waited at the start is no delay"
     assert strides[3] == strides[7] == (2.0, 1.0, 6.0)
@@ -64,14 +64,21 @@ def test_quiet_cameras_are_judged_less_often_first_and_never_less_than_every_fou
     assert strides[18] == strides[24] == (4.0, 4.0, 6.0)
 
 
+def test_windows_that_come_at_once_and_are_judged_in_time_are_no_delay():
+    control = StrideControl()
+    for second in range(60):
+        control.update(float(second), 0.9, 0.95)
+    assert not control.is_behind and control.strides({"door": (1.0, True)}) == {"door": 1.0}
+
+
 def test_strides_come_back_one_step_after_thirty_seconds_without_delay():
     control = StrideControl()
     cameras = {"quiet": (1.0, True)}
     for second in (-3.0, 0.0, 5.0):
-        control.update(second, 1.0)
+        control.update(second, 1.0, second + 6.0)
     strides = []
     for second in range(6, 80):
-        control.update(float(second), 0.3 if second < 10 else 0.0)
+        control.update(float(second), 0.3, 1.5 if second < 10 else 0.6)
         strides.append(control.strides(cameras)["quiet"])
     assert strides.index(2.0) + 6 == 40
     assert strides.index(1.0) + 6 == 70

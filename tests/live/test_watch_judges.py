@@ -109,7 +109,7 @@ def test_only_the_cameras_of_a_judge_that_is_behind_are_judged_less_often(watch)
     from violence_detection.live.processes.process_messages import JudgeLoad
 
     for _ in range(5):
-        watch.judge_number(2).say(JudgeLoad(1.0, 1, 0, 0, 0, 0.0))
+        watch.judge_number(2).say(JudgeLoad(1.0, 10.0, 1, 0, 0, 0, 0.0))
         watch.handle()
         watch.advance(1.0)
     sent = {name: watch.captures(name)[-1].sent for name in "abcd"}

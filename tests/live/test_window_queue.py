@@ -141,12 +141,31 @@ def test_the_load_tells_the_age_of_the_oldest_window():
     setup.add("a", [51, 51], window(95, 0, 1), sent_s=98.5)
     setup.add("b", [51, 51], window(95, unjudged="frames"), sent_s=99.0)
     setup.judged()
-    assert setup.sent[0] == JudgeLoad(1.5, 2, 0, 0, 0, 0.0)
+    assert setup.sent[0] == JudgeLoad(1.5, 0.0, 2, 0, 0, 0, 0.0)
     setup.clock.now_s += 1
     setup.add("b", [51, 51], window(97, 0, 1), section=2)
     setup.judged()
     (load,) = [row for row in setup.sent[1:] if isinstance(row, JudgeLoad)]
     assert (load.waiting, load.judged, load.unjudged, load.images) == (1, 1, 1, 2)
+
+
+def test_the_load_tells_how_long_the_judge_has_had_no_pause():
+    setup = Setup()
+    judge = Judge(
+        setup.queue,
+        setup.scorer,
+        setup.sent.append,
+        max_images=COUNT,
+        fill_s=0.0,
+        clock=setup.clock,
+    )
+    for camera in "abc":
+        setup.add(camera, [51, 51], window(99, 0, 1))
+    for _ in range(4):  # one window each, and then none is left
+        judge.step()
+        setup.clock.now_s += 1
+    working_s = [row.working_s for row in setup.sent if isinstance(row, JudgeLoad)]
+    assert working_s == [0.0, 1.0, 2.0, 0.0]
 
 
 def test_a_camera_with_a_wrong_clock_neither_waits_for_ever_nor_goes_first():

@@ -150,7 +150,8 @@ class PlayedWatch:
         self.handle()
 
     def say_load(self, queue_age_s: float) -> None:
-        self.judge.say(JudgeLoad(queue_age_s, int(queue_age_s > 0), 0, 0, 0, 0.0))
+        working_s = 10.0 if queue_age_s > 0 else 0.0
+        self.judge.say(JudgeLoad(queue_age_s, working_s, int(queue_age_s > 0), 0, 0, 0, 0.0))
         self.handle()
 
     def judge_windows(self, camera: str, *probabilities: float | None) -> None:

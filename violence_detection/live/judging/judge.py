@@ -200,6 +200,7 @@ class Judge:
         self._max_images = max_images
         self._judged = self._unjudged = self._images = 0
         self._busy_s, self._told_s = 0.0, -_LOAD_EVERY_S
+        self._pause_s = clock()  # when it last had nothing to do
 
     def run(self) -> None:
         """Judges for ever."""
@@ -208,7 +209,10 @@ class Judge:
 
     def step(self) -> None:
         """Judges the next batch, if windows come in half a second, and reports the load."""
+        has_pause = not len(self._queue)
         self._queue.wait(images=self._max_images, first_s=_LOAD_EVERY_S, more_s=self._fill_s)
+        if has_pause:
+            self._pause_s = self._clock()
         self._tell_load()
         batch = self._queue.take(self._max_images)
         for window in batch.passed:
@@ -244,6 +248,7 @@ class Judge:
         self._send(
             JudgeLoad(
                 self._queue.age_s(),
+                now_s - self._pause_s,
                 len(self._queue),
                 self._judged,
                 self._unjudged,

@@ -115,7 +115,7 @@ class Outbox:
                 if self._is_ending:
                     return  # the store was closed before a slow sink had answered: it is sent again
                 raise
-            except ViolenceDetectionError as error:  # a full disk
+            except (ViolenceDetectionError, sqlite3.OperationalError) as error:  # a full disk
                 log.error(f"{error} Messages are sent when it can be written again.")
                 wait_s = _LOOK_S
             if wait_s != 0:

@@ -45,7 +45,7 @@ class OutboxSink:
         notifier: What sends.
         min_priority: Lowest priority of an event that it is told of.
         per_10_min: Number of messages in 10 minutes after which those of low and medium priority
-            wait and become one digest; 0 sets no limit.
+            wait and become one digest, save ends of events that it knows of; 0 sets no limit.
         picture: `none`, `blurred` or `original`: the picture that is sent with a message; where
             there is no original one, the blurred.
         end: It is told of the ends of events; None leaves that to the notifier.
@@ -184,14 +184,16 @@ class Sender:
         return due, min(waits_ms) / 1000 if waits_ms else None
 
     def _is_limited(self, row: OutboxRow) -> bool:
-        """True for a message that may become a part of a digest: never one of high priority, and
-        none that the sink may have had already."""
+        """True for a message that may become a part of a digest: never one of high priority, none
+        that the sink may have had already, and no end of an event that it knows of, which would
+        seem to go on."""
         message = row.message
         return (
             self._sink.per_10_min > 0
             and message.kind in _DIGESTED
             and message.priority != "high"
             and row.tries == 0
+            and not (message.kind == "end" and self._store.knows_of(self._sink.name, message.event))
         )
 
     def _free_slots(self, now: int) -> tuple[int, int]:

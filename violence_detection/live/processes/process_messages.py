@@ -195,6 +195,8 @@ class JudgeLoad:
     Attributes:
         queue_age_s: How long the oldest waiting window has waited since its last frame; 0.0 if
             none waits.
+        working_s: Seconds for which it has worked without a pause. They are few where windows of
+            many cameras come at once and are judged before the next ones come.
         waiting: Windows that wait.
         judged, unjudged: Windows since the start.
         images: Images that were encoded since the start.
@@ -202,6 +204,7 @@ class JudgeLoad:
     """
 
     queue_age_s: float
+    working_s: float
     waiting: int
     judged: int
     unjudged: int

@@ -188,6 +188,16 @@ class EventReader:
         )
         return [done for (done,) in rows]
 
+    def knows_of(self, sink: str, event_id: str) -> bool:
+        """True if a sink got a message of its own about the start or a rise of an event."""
+        return bool(
+            self.rows(
+                "select 1 from outbox where event = ? and sink = ? and kind in ('start', 'rise') "
+                "and done_ms is not null and digest is null limit 1",
+                [event_id, sink],
+            )
+        )
+
     def last_sent(self, since_ms: int) -> list[tuple[str, str, int]]:
         """Camera, priority and time of the last start or rise of each camera that was decided to be
         sent after `since_ms`; of several at a time the highest priority."""

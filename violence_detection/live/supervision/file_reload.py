@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from violence_detection.errors import ConfigError
+from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.live.access.accounts import Accounts
 from violence_detection.live.access.listening import check_free, check_listen
 from violence_detection.live.configuration import cameras_file
@@ -43,7 +43,7 @@ class FileReload:
                 self._check(new)
                 if _rules_of(new) != _rules_of(parts.file):
                     parts.replace_sinks(new)
-        except ConfigError as error:
+        except ViolenceDetectionError as error:
             errors = [str(error)]
         text = "The cameras file has errors: what was read before holds."
         parts.warnings.set("reload", text, holds=bool(errors))

@@ -245,6 +245,7 @@ class Supervisor:
         self._order_judges()
         self._order_strides()
         # What fails in one of these, as on a full disk, must not keep the others from their work.
+        self._guarded(parts.cameras.retry_writes)
         for camera in parts.cameras:
             state = parts.states[camera.camera.name]
             self._guarded(camera.tick, is_up=state.name == UP, since_s=state.since_s)
@@ -277,7 +278,7 @@ class Supervisor:
     def _order_strides(self) -> None:
         now_s = self._clock.monotonic()
         for judge in self._parts.judges:
-            judge.strides.update(now_s, judge.queue_age_s)
+            judge.strides.update(now_s, judge.queue_age_s, judge.working_s)
             cameras = {
                 name: self._parts.cameras.get(name) for name in self._parts.judges.cameras_of(judge)
             }

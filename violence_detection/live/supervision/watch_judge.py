@@ -99,6 +99,11 @@ class WatchJudge:
         return self.load.queue_age_s if self.load else 0.0
 
     @property
+    def working_s(self) -> float:
+        """Seconds for which it has worked without a pause; 0.0 if nobody judges."""
+        return self.load.working_s if self.load else 0.0
+
+    @property
     def waiting(self) -> int:
         """Windows that wait."""
         return self.load.waiting if self.load else 0

@@ -163,7 +163,10 @@ class WatchParts:
 
         Raises:
             ConfigError: If one of these cannot be made; then the former are started again.
+            ViolenceDetectionError: If messages wait for the event store, which cannot be written:
+                new sinks would not know what was sent.
         """
+        self.cameras.retry_writes()
         self.sinks.close()
         try:
             self.sinks = WatchSinks(file, self.store, self._snooze_for)

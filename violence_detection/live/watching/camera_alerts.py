@@ -1,6 +1,7 @@
 """Alerts of one camera: judged windows in, events and their messages into the store."""
 
 import dataclasses
+import functools
 import logging
 import math
 from collections import deque
@@ -35,6 +36,7 @@ from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.storage.judged_stretches import float32
 from violence_detection.live.watching.event_messages import event_message
 from violence_detection.live.watching.event_numbers import EventNumbers
+from violence_detection.live.watching.late_writes import LateWrites
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,7 @@ class CameraAlerts:
         report: Callable[[EventChanged], None],
         record: Callable[[str, StoredEvent, float], None],
         numbers: EventNumbers,
+        late: LateWrites,
     ) -> None:
         """
         Args:
@@ -105,8 +108,9 @@ class CameraAlerts:
             record: Orders clips: gets the change (`start`, `rise` or `end`), the event, and the
                 monotonic time of its start, or of its end.
             numbers: Numbers of its events for the notification policy.
+            late: Takes the writes of changes of events.
         """
-        self._camera, self._store, self._clock = camera, store, clock
+        self._camera, self._store, self._clock, self._late = camera, store, clock, late
         self._decide, self._timezone, self._page = decide, timezone, page
         self._digests = {"run_digest": run_digest, "settings_digest": settings_digest}
         self._report, self._record = report, record
@@ -185,6 +189,8 @@ class CameraAlerts:
 
     def save_windows(self) -> None:
         """Stores the windows of the open event that are not stored yet."""
+        if self._late:
+            return  # the event itself may not be stored yet
         if self.event and self._unsaved:
             windows = [
                 EventWindow(self._ms(window.start_s), self._ms(window.end_s), window.probability)
@@ -221,20 +227,24 @@ class CameraAlerts:
         if change.kind == "start":
             suppressed = decision.reason if decision.reason in _SUPPRESSED else ""
             event = dataclasses.replace(event, suppressed_by=suppressed)
-            self._store.record_start(event, messages)
+            write = functools.partial(self._store.record_start, event, messages)
         elif is_end:
             try:
                 self.save_windows()
             except ViolenceDetectionError as error:  # a full disk: the end is more important
                 log.error(f"Windows of an event of {self._camera.name} are lost: {error}")
-            self._store.record_end(
-                event.id, end_ms=end_ms, **peak, priority=event.priority, messages=messages
-            )
+            record = self._store.record_end
+            changes = {"end_ms": end_ms, "priority": event.priority, "messages": messages}
+            write = functools.partial(record, event.id, **peak, **changes)
         else:
-            self._store.record_rise(event.id, **peak, priority=event.priority, messages=messages)
+            record = self._store.record_rise
+            changes = {"priority": event.priority, "messages": messages}
+            write = functools.partial(record, event.id, **peak, **changes)
+        is_stored = self._late.add(write)
         self.event = None if is_end else event
-        time_s = change.event.end_s if is_end else change.event.start_s
-        self._record(change.kind, event, time_s + self._offset_s)
+        if is_stored or is_end:  # an event that is not stored has no clip
+            time_s = change.event.end_s if is_end else change.event.start_s
+            self._record(change.kind, event, time_s + self._offset_s)
         self._report(
             EventChanged(
                 at_ms=self._clock.now_ms(),

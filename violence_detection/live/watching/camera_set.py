@@ -1,6 +1,7 @@
 """The cameras of a watch: started, ended, and changed as the cameras file is."""
 
 import dataclasses
+import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.watching.camera_alerts import CameraAlerts
 from violence_detection.live.watching.camera_states import CameraStates
 from violence_detection.live.watching.event_numbers import EventNumbers
+from violence_detection.live.watching.late_writes import LateWrites
 from violence_detection.live.watching.watched_camera import WatchedCamera, settings_digest
 
 _SAME_HOST_S = 0.5  # between the first attempts of two cameras of a host
@@ -84,6 +86,7 @@ class CameraSet:
         self._run_digest, self._decide, self._report = run_digest, decide, report
         self._record, self._hear, self._start_worker = record, hear, start_worker
         self._judge_of, self._event_numbers, self._page = judge_of, numbers, page
+        self._late = LateWrites()
         self._cameras: dict[str, WatchedCamera] = {}
         self._numbers = itertools.count()  # of captures: none comes twice
         self._removed = (0, 0, 0)  # counts of cameras that were removed
@@ -102,6 +105,14 @@ class CameraSet:
         for camera in self:
             counts = tuple(map(sum, zip(counts, _counts(camera), strict=True)))
         return dict(zip(("events", "windows", "unjudged"), counts, strict=True))
+
+    def retry_writes(self) -> None:
+        """Stores changes of events that wait; to be called each second.
+
+        Raises:
+            ViolenceDetectionError: If the event store cannot be written.
+        """
+        self._late.retry()
 
     def apply(self, file: WatchFile) -> Changes:
         """Takes over the cameras of a new file; those that are unchanged go on untouched."""
@@ -178,9 +189,8 @@ class CameraSet:
 
     def _alerts_of(self, camera: Camera) -> CameraAlerts:
         digest = settings_digest(camera)
-        self._store.record_camera(
-            camera.name, title=camera.title, site=camera.site, settings_digest=digest
-        )
+        row = {"title": camera.title, "site": camera.site, "settings_digest": digest}
+        self._late.add(functools.partial(self._store.record_camera, camera.name, **row))
         return CameraAlerts(
             camera,
             store=self._store,
@@ -193,6 +203,7 @@ class CameraSet:
             report=self._report,
             record=self._record,
             numbers=self._event_numbers,
+            late=self._late,
         )
 
 
