@@ -23,6 +23,7 @@ from violence_detection.commands.extract_features import extract_features
 from violence_detection.commands.federate import federate
 from violence_detection.commands.import_annotations import import_annotations
 from violence_detection.commands.label import label
+from violence_detection.commands.mine import mine
 from violence_detection.commands.predict import predict
 from violence_detection.commands.robustness import robustness
 from violence_detection.commands.runs import runs
@@ -47,7 +48,7 @@ def main() -> None:
 
 main.section(
     "Prepare the data",
-    *(check, extract_features, convert_weights, cache, label, import_annotations),
+    *(check, extract_features, convert_weights, cache, label, mine, import_annotations),
 )
 main.section("Train", advise, train, ensemble, tune, federate)
 main.section(

@@ -3,26 +3,38 @@
 import contextlib
 import dataclasses
 import getpass
+import hashlib
+import logging
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from violence_detection import units
-from violence_detection.datasets import table_file, video_files
+from violence_detection.datasets import video_files
 from violence_detection.datasets.label_table import LabelRow, LabelTable
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.config import LabelConfig
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.config import ExtractConfig
 from violence_detection.models.run import Run
 from violence_detection.system import files, locks, processes
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import damage
+from violence_detection.video import damage, video_file
 from violence_detection.video.clip_reader import ClipReader, end_of_video_s
+from violence_detection.video.excerpt import excerpt_start_s, shows_the_same, write_excerpt
+from violence_detection.video.frame_series import rate_in, with_rate
+
+log = logging.getLogger(__name__)
 
 JUDGED_DIR = "judged"  # of the dataset, for copies of videos from other folders
 _FRAMES, _SIDE_PX = 4, 32  # decoded to check that a video can be read
+# By which a part of an excerpt begins and ends earlier: a frame at its start must not fall out by
+# the rounding of times.
+_EARLIER_S = 0.0005
 _TIMEOUT_S = 600.0
 
 
@@ -42,6 +54,8 @@ class LabelResult:
         created: Whether the table is new.
         copied: Whether the video is copied into the dataset.
         overlaps: Rows of other labels that overlap with this part.
+        extraction: The settings with which `extract-features` brings the features up to date, by
+            name, except those that have their defaults.
         dry_run: Whether nothing was written.
     """
 
@@ -56,6 +70,7 @@ class LabelResult:
     created: bool
     copied: bool
     overlaps: list[str]
+    extraction: dict[str, Any]
     dry_run: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -107,7 +122,8 @@ class LabelStage:
         busy = f"Another process is writing labels in {self._root}; try again."
         with locks.locked(self._root / video_files.LABEL_LOCK, busy):
             result = self._find_video()
-            if result.copied:
+            if result.copied and not self._write_copy():
+                result = self._find_video(excerpt=False)
                 files.copy_file(self._source, self._root / self._cells["path"])
             self._table.write_row(self._row, self._cells)
         return dataclasses.replace(result, dry_run=False)
@@ -130,16 +146,57 @@ class LabelStage:
                 "The dataset's folder must exist; --dataset-path names its new place. Received: "
                 f"{self._root}"
             )
-        self._by = self._config.by or _login_name()
+        self._by = self._config.reviewer or _login_name()
 
-    def _find_video(self) -> LabelResult:
-        """Finds the video and its row, checks them, and describes what is written."""
-        recordings = {} if table_file.find_table(self._root) else self._recordings()
-        self._table = LabelTable.of_dataset(self._root, recordings)
+    def _write_copy(self) -> bool:
+        """Copies the video, or the part of it, into the dataset; False if an excerpt would show
+        other images than the part, or cannot be written."""
+        copy = self._root / self._cells["path"]
+        if self._excerpt is None:
+            files.copy_file(self._source, copy)
+            return True
+        copy.parent.mkdir(exist_ok=True)
+        temporary = copy.with_name(f"{files.temporary_mark()}{copy.name}")
+        start_s, end_s = self._config.start_s, self._config.end_s
+        first_s, last_s = float(self._cells["start_s"]), float(self._cells["end_s"])
+        try:
+            with ProcessPool() as call:
+                call(
+                    write_excerpt,
+                    *(self._source, temporary, self._excerpt, end_s),
+                    timeout_s=_TIMEOUT_S,
+                )
+                same = call(
+                    shows_the_same,
+                    *(self._source, start_s, end_s, temporary, first_s, last_s),
+                    timeout_s=_TIMEOUT_S,
+                )
+            if same:
+                files.replace(temporary, copy)
+            return same
+        except VideoError as error:
+            log.info(f"The whole of {self._source} is copied: {error}")
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+            processes.end_idle_processes()
+
+    def _find_video(self, *, excerpt: bool = True) -> LabelResult:
+        """Finds the video and its row, checks them, and describes what is written.
+
+        Args:
+            excerpt: Whether a part may be copied alone, where that was asked for.
+        """
+        recordings = self._recordings()
+        self._frames_fps = rate_in(recordings)
+        self._table = LabelTable.of_dataset(self._root, recordings, self._frames_fps)
         self._source, row = self._locate(self._video)
         part = self._part(row)
         _check_readable(self._source, *part)
         path, copied = self._path_in_dataset(row)
+        self._excerpt = None
+        if copied and excerpt and self._config.excerpt and part[0] is not None:
+            path, part = self._plan_excerpt(*part)
         video = Video(path, self._label, "", "", *part)
         self._row = self._table.row_of(video.key)
         if self._row and not self._force:
@@ -158,7 +215,19 @@ class LabelStage:
             created=self._table.is_new,
             copied=copied,
             overlaps=self._table.conflicts_of(video),
+            extraction=self._repeated_settings(),
         )
+
+    def _repeated_settings(self) -> dict[str, Any]:
+        """See `LabelResult.extraction`; empty where the features are gone."""
+        features = self._labelled
+        if isinstance(features, Run):
+            features = FeatureCache(Path(features.record().features))
+        if not features.extraction_path.is_file():
+            return {}
+        settings, cache_dir = features.record().repeated_settings(), features.dir.parent.parent
+        is_default = cache_dir == Path(ExtractConfig().cache_dir).resolve()
+        return settings if is_default else settings | {"cache_dir": str(cache_dir)}
 
     def _recordings(self) -> dict[str, str]:
         """The recording of each video, by path."""
@@ -173,8 +242,11 @@ class LabelStage:
         row = self._table.row_of(text)
         if row:
             return self._root / row.video.path, row
-        for path in (Path(text), self._root / text):
-            if path.exists():
+        names = [text]
+        if self._frames_fps:
+            names.append(with_rate(text, self._frames_fps))
+        for path in (folder / name for name in names for folder in (Path(), self._root)):
+            if video_file.exists(path):
                 rows = [row for row in self._table.rows if self._is_file_of(row, path)]
                 whole = [row for row in rows if row.video.start_s is None]
                 return path, (whole or rows or [None])[0]
@@ -183,8 +255,11 @@ class LabelStage:
         )
 
     def _is_file_of(self, row: LabelRow, path: Path) -> bool:
+        row_path = self._root / row.video.path
+        if rate_in([row.video.path]):
+            return path.resolve() == row_path.resolve()
         with contextlib.suppress(OSError):
-            return path.samefile(self._root / row.video.path)
+            return path.samefile(row_path)
         return False
 
     def _part(self, row: LabelRow | None) -> tuple[float | None, float | None]:
@@ -211,10 +286,15 @@ class LabelStage:
             inside = source.resolve().relative_to(self._root.resolve()).as_posix()
             if not any(part.startswith(".") for part in Path(inside).parts):
                 return inside, False
-        digest = files.sha256_of_unchanged(source)
-        for path in self._videos_of_size(source.stat().st_size):
-            if files.sha256_of_unchanged(self._root / path) == digest:
+        digest = video_file.digest_of(source)
+        for path in self._videos_of_size(video_file.state_of(source).size):
+            if video_file.digest_of(self._root / path) == digest:
                 return path, False
+        if rate_in([source.name]):
+            raise ConfigError(
+                "Numbered pictures must lie in the dataset's folder to be labelled; copy them "
+                f"there. Received: {source} (the dataset is {self._root})"
+            )
         name = source.name
         if (self._root / JUDGED_DIR / name).exists():
             name = f"{source.stem}-{digest[:8]}{source.suffix}"
@@ -222,11 +302,26 @@ class LabelStage:
 
     def _videos_of_size(self, size: int) -> list[str]:
         paths = []
-        for path in video_files.find_files(self._root).videos:
-            with contextlib.suppress(OSError):
-                if (self._root / path).stat().st_size == size:
+        for path in video_files.find_files(self._root, self._frames_fps).videos:
+            with contextlib.suppress(OSError, VideoError):
+                if video_file.state_of(self._root / path).size == size:
                     paths.append(path)
         return paths
+
+    def _plan_excerpt(
+        self, start_s: float, end_s: float
+    ) -> tuple[str, tuple[float | None, float | None]]:
+        """The path of an excerpt in the dataset, and the part of it that is labelled."""
+        try:
+            with ProcessPool() as call:
+                self._excerpt = call(excerpt_start_s, self._source, start_s, timeout_s=_TIMEOUT_S)
+        except VideoError as error:
+            log.info(f"The whole of {self._source} is copied: {error}")
+            return self._path_in_dataset(None)[0], (start_s, end_s)
+        name = f"{excerpt_stem(self._source)}_{start_s:.10g}-{end_s:.10g}.mp4"
+        span_s = (round(time_s - self._excerpt - _EARLIER_S, 4) for time_s in (start_s, end_s))
+        first_s, last_s = span_s
+        return f"{JUDGED_DIR}/{name}", (max(first_s, 0.0), last_s)
 
     # -- the row
 
@@ -246,14 +341,39 @@ class LabelStage:
         else:
             siblings = self._table.rows_of_file(video.path)
             sibling = siblings[0].cells if siblings else {}
-            cells = {"path": video.path, "split": sibling.get("split", "")}
+            cells = {"path": video.path}
+            cells["split"] = self._config.split or sibling.get("split", "")
             cells["group"] = self._config.group or sibling.get("group", "")
             if video.start_s is not None:
                 cells["start_s"] = f"{video.start_s:.10g}"
                 cells["end_s"] = f"{video.end_s:.10g}"
-        if self._row and self._config.group:
-            cells["group"] = self._config.group
+        if self._row:
+            given = {"group": self._config.group, "split": self._config.split}
+            cells |= {name: value for name, value in given.items() if value}
         return cells | {"label": video.label, "judged_by": self._by, "judged_at": _utc_now()}
+
+
+def excerpt_stem(source: Path) -> str:
+    """The beginning of the names of a file's excerpts, which tells it from files of the same name.
+
+    Raises:
+        OSError: If there is no such file.
+    """
+    digits = hashlib.sha256(f"{source.name}:{source.stat().st_size}".encode()).hexdigest()
+    return f"{source.stem}-{digits[:8]}"
+
+
+def excerpts_of(source: Path, paths: Iterable[str]) -> list[tuple[float, float]]:
+    """Start and end, in seconds, of the parts of a video whose excerpts a dataset has.
+
+    Args:
+        source: The video.
+        paths: Of the dataset's videos.
+    """
+    stem = re.escape(f"{JUDGED_DIR}/{excerpt_stem(source)}")
+    expression = re.compile(rf"{stem}_([\d.]+)-([\d.]+)\.mp4")
+    matches = filter(None, map(expression.fullmatch, paths))
+    return [(float(match[1]), float(match[2])) for match in matches]
 
 
 def withdraw_label(
@@ -274,10 +394,12 @@ def withdraw_label(
     Raises:
         RunError, DatasetError: If the run or the dataset cannot be read.
     """
-    root = Path(dataset_path or Run.open(run_dir).record().dataset.dir)
+    run = Run.open(run_dir)
+    root = Path(dataset_path or run.record().dataset.dir)
+    frames_fps = rate_in(row["path"] for row in run.videos_trained_on())
     busy = f"Another process is writing labels in {root}; try again."
     with locks.locked(root / video_files.LABEL_LOCK, busy):
-        table = LabelTable.of_dataset(root, {})
+        table = LabelTable.of_dataset(root, {}, frames_fps)
         row = table.row_of(key)
         if row is None or row.cells.get("judged_by") != judged_by:
             return False
@@ -315,5 +437,5 @@ def _login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError) as error:
         raise ConfigError(
-            "--by must name the reviewer, because this system has no login name"
+            "--reviewer must name the reviewer, because this system has no login name"
         ) from error

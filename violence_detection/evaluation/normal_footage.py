@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from violence_detection.models.run import Run
 from violence_detection.reports.evaluation_result import FootageAlarms, UnreadableVideo
 from violence_detection.system import files, progress
 from violence_detection.units import counted
+from violence_detection.video import video_file
 
 log = logging.getLogger(__name__)
 
@@ -85,16 +87,8 @@ def score_footage(
         RunError, WeightsError: If the run cannot be applied to videos.
     """
     paths = list_videos(folder)
-    cache = _WindowCache(run, folder, weights=weights, seed=seed)
-    windows, unreadable = {}, []
-    with progress.track("Scoring footage", len(paths), "videos") as step:
-        for path in paths:
-            try:
-                windows[path] = cache.windows_of(path)
-            except VideoError as error:
-                log.warning(f"Cannot read {path}: {error}")
-                unreadable.append(UnreadableVideo(path, str(error)))
-            step()
+    files_of = {path: folder / path for path in paths}
+    windows, unreadable = score_videos(run, files_of, weights=weights, seed=seed)
     if not windows:
         raise DatasetError(
             f"--normal-footage must hold readable videos. Received: {folder} "
@@ -103,12 +97,40 @@ def score_footage(
     return NormalFootage(folder, ScoredFootage.from_windows(windows, rule), unreadable)
 
 
+def score_videos(
+    run: Run, files_of: Mapping[str, Path], *, weights: str | None = None, seed: int = 42
+) -> tuple[dict[str, list[Window]], list[UnreadableVideo]]:
+    """The windows of each readable video by its name, and the videos that could not be read.
+    Windows are saved as `score_footage` says.
+
+    Args:
+        run: The run.
+        files_of: The file of each name.
+        weights: File of the backbone's weights; None for the one that the run names.
+        seed: Seed of the prediction.
+
+    Raises:
+        RunError, WeightsError: If the run cannot be applied to videos.
+    """
+    cache = _WindowCache(run, weights=weights, seed=seed)
+    windows, unreadable = {}, []
+    with progress.track("Scoring footage", len(files_of), "videos") as step:
+        for name, path in files_of.items():
+            try:
+                windows[name] = cache.windows_of(path)
+            except VideoError as error:
+                log.warning(f"Cannot read {name}: {error}")
+                unreadable.append(UnreadableVideo(name, str(error)))
+            step()
+    return windows, unreadable
+
+
 class _WindowCache:
     """Scored windows of videos, saved in the run; the predictor starts with the first video that
     has none."""
 
-    def __init__(self, run: Run, folder: Path, *, weights: str | None, seed: int) -> None:
-        self._run, self._folder = run, folder
+    def __init__(self, run: Run, *, weights: str | None, seed: int) -> None:
+        self._run = run
         self._weights, self._seed = weights, seed
         self._predictor: Predictor | None = None
         self._identity = {
@@ -117,21 +139,20 @@ class _WindowCache:
             "hold_mb": CAMERA_HOLD_MB,  # as `watch` does, so that thresholds hold there
         }
 
-    def windows_of(self, path: str) -> list[Window]:
+    def windows_of(self, path: Path) -> list[Window]:
         """
         Raises:
             VideoError: If the video cannot be read.
         """
-        full = self._folder / path
         try:
-            stat = full.stat()
+            state = video_file.state_of(path)
         except OSError as error:
             raise VideoError(f"it cannot be read: {error.strerror}") from error
-        whole = str(full.resolve())
+        whole = str(path.resolve())
         identity = self._identity | {
             "path": whole,
-            "size": stat.st_size,
-            "mtime": stat.st_mtime_ns,
+            "size": state.size,
+            "mtime": state.mtime_ns,
         }
         digits = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()
         saved = self._run.footage_dir / f"{digits[:16]}.json"
@@ -141,7 +162,7 @@ class _WindowCache:
             self._predictor = Predictor(
                 self._run, weights=self._weights, seed=self._seed, hold_mb=CAMERA_HOLD_MB
             )
-        windows = self._predictor.predict_video(full).windows
+        windows = self._predictor.predict_video(path).windows
         rows = [window.as_dict() for window in windows]
         files.write_text(saved, json.dumps(identity | {"windows": rows}))
         return list(windows)
