@@ -16,6 +16,8 @@ from violence_detection.features import dataset, joined_features
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.models.classifier import build_classifier, probabilities
+from violence_detection.models.heads import _ensemble
 from violence_detection.models.run import Run
 from violence_detection.training.config import EnsembleConfig
 from violence_detection.training.ensemble import EnsembleStage
@@ -101,7 +103,7 @@ def test_its_splits_are_those_of_the_runs(runs):
 
 def test_runs_that_do_not_go_together_are_refused(runs, tmp_path):
     assert "must be two runs or more" in refusal(ensemble_of(runs[:1]))
-    assert "`train --seeds N --ensemble` averages runs of one" in refusal(
+    assert "`train --members N --ensemble` averages runs of one" in refusal(
         ensemble_of([runs[0], runs[0]])
     )
     more = draw_space(tmp_path / "cache", "motion", counts=(16, 8, 12))
@@ -125,6 +127,44 @@ def test_a_video_that_one_run_trained_on_and_another_validates_is_refused(runs, 
     other = train_quickly(space, tmp_path / "runs")["run"]
     message = refusal(ensemble_of([runs[0], other]))
     assert "what one was trained on cannot be validation of another" in message
+
+
+def test_a_run_of_several_outputs_gives_its_probability_of_violence(runs, tmp_path):
+    space = draw_space(tmp_path / "cache", "motion", seed=1)
+    outputs = "classes(weight=0.5)+svdd+violence"
+    several = train_quickly(space, tmp_path / "runs", run="several", outputs=outputs)["run"]
+    result = ensemble_of([runs[0], several], run="mixed").run()
+    mixed = Run.open(result.run)
+    assert mixed.load_classifier().outputs.is_plain
+    cache = open_features(mixed)
+    clips = dataset.read_dataset(cache, dataset.usable_entries(cache), mixed.record().classes)
+    parts = np.split(clips.features[:], [SHAPES["rgb"][1]], axis=-1)
+    scored = [
+        Run.open(run).load_classifier().scores(part)
+        for run, part in zip((runs[0], several), parts, strict=True)
+    ]
+    logits = np.mean([np.log(score / (1 - score)) for score in scored], axis=0)
+    predicted = mixed.load_classifier().uncalibrated(clips.features)[:, 1]
+    np.testing.assert_allclose(predicted, 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+def test_runs_that_say_what_is_unusual_alone_are_refused(runs, tmp_path):
+    space = draw_space(tmp_path / "cache", "motion", seed=1)
+    odd = train_quickly(space, tmp_path / "runs", run="odd", outputs="svdd")["run"]
+    message = refusal(ensemble_of([runs[0], odd]))
+    assert "must have the output `classes` or `violence`" in message
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_classes_of_several_outputs_are_as_the_run_answers(classes):
+    rng = np.random.default_rng(classes)
+    clips = rng.normal(size=(12, 6, 5)).astype(np.float16)
+    settings = {"classes": classes, "recurrence": "loop", "outputs": "classes+violence"}
+    model = build_classifier(head="linear", features=clips, **settings)
+    model.set_weights([rng.normal(size=weight.shape) for weight in model.weights])
+    plain = _ensemble.of_classes(model)
+    expected = probabilities(model, clips)
+    np.testing.assert_allclose(probabilities(plain, clips), expected, atol=1e-6)
 
 
 # -- joined features

@@ -16,11 +16,14 @@ from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.export.config import ExportConfig
 from violence_detection.export.export import ExportStage
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models import segment_bags
 from violence_detection.models.classifier import build_classifier, load_model, probabilities
 from violence_detection.models.run import Run
 from violence_detection.system import files
+from violence_detection.training.augmentations._batch import Batch
+from violence_detection.training.batching import build_augmentation
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import TrainingStage
 
@@ -83,8 +86,31 @@ def test_labels_of_whole_videos_find_the_segment(bags_dir, tmp_path, outputs):
     np.testing.assert_allclose(of_videos, of_segments.reshape(-1, SEGMENTS).max(1), atol=1e-6)
     result = evaluate_run(trained["run"], EvaluateConfig.from_flags({"bootstrap": 100}))
     assert (result.videos, result.auc) == (16, pytest.approx(trained["test"]["auc"]))
-    with pytest.raises(ConfigError, match="whole videos"):
-        ExportStage(trained["run"], ExportConfig.from_flags({"scope": "classifier"})).prepare()
+
+
+@pytest.mark.slow
+def test_a_run_of_segments_is_exported_as_a_model_of_clips(bags_dir, tmp_path):
+    settings = {"epochs": 2, "outputs": "classes+mil", "augment": "reverse+noise"}
+    trained = train_quickly(bags_dir, tmp_path, **settings)
+    asked = {"scope": "classifier", "format": "tflite", "precision": "float16"}
+    result = ExportStage(trained["run"], ExportConfig.from_flags(asked)).run()
+    assert (result.videos_checked, result.windows_checked) == (16, 16 * SEGMENTS)
+    assert result.as_they_are.changed_decisions == 0
+    described = files.read_json(Path(result.path).with_name("model.json"))
+    assert described["inputs"][0]["shape"][-2:] == [FRAMES, DIM]
+
+
+@pytest.mark.parametrize("augment", ["reverse", "noise(scale=0.01)", "jitter", "frame_dropout"])
+def test_augmentations_change_each_segment_by_itself(augment):
+    rng = np.random.default_rng(0)
+    videos = rng.normal(size=(4, SEGMENTS, FRAMES, DIM)).astype(np.float32)
+    videos += 100 * np.arange(4 * SEGMENTS).reshape(4, SEGMENTS, 1, 1)  # each segment is known
+    clips = FeatureDataset(videos.astype(np.float16), np.zeros(4, np.int64), ())
+    change = build_augmentation(augment, clips)
+    ones = np.ones((4, 1), np.float32)
+    changed = change(Batch(videos, ones, ones[:, 0], np.arange(4)), rng).features
+    assert changed.shape == videos.shape and not np.array_equal(changed, videos)
+    assert np.abs(changed.mean((2, 3)) - videos.mean((2, 3))).max() < 10
 
 
 @pytest.mark.parametrize("head", ["linear", "mean_pool"])
@@ -105,8 +131,8 @@ def test_a_model_of_bags_is_one_of_windows(tmp_path, head):
 def test_what_needs_whole_clips_is_refused(bags_dir, tmp_path):
     with pytest.raises(ConfigError, match="`outputs` must be of classes, mil, violence"):
         train_quickly(bags_dir, tmp_path, outputs="classes+svdd")
-    with pytest.raises(ConfigError, match="`augment` must be none"):
-        train_quickly(bags_dir, tmp_path, augment="noise")
+    with pytest.raises(ConfigError, match="must not have mixup for features in segments"):
+        train_quickly(bags_dir, tmp_path, augment="noise+mixup")
     with pytest.raises(ConfigError, match="one-class must have features of whole videos"):
         asked = {"features": str(bags_dir), "checkpoint_dir": str(tmp_path), "one_class": "knn"}
         TrainingStage(TrainConfig.from_flags(asked)).prepare()

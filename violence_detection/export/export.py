@@ -61,11 +61,11 @@ class ExportStage:
             format=config.format,
             precision=config.precision,
             end_to_end=config.scope == "end-to-end",
-            clips=config.clips,
+            clips=config.videos_to_check,
             size=(config.height, config.width) if config.height else None,
             fps=config.fps,
             features=config.features,
-            videos=config.videos,
+            videos=config.dataset_path,
             weights=config.weights,
             prune=config.prune,
             cluster=config.cluster,
@@ -243,7 +243,10 @@ def _save_calibration_clips(job: ExportJob, folder: Path) -> list[Path]:
         for number in range(0, len(job.entries), step):
             if job.parts is None:
                 paths.append(folder / f"{number}.npy")
-                np.save(paths[-1], np.float32(job.cached.features[number : number + 1]))
+                clip = np.float32(job.cached.features[number])
+                if clip.ndim == 3:  # a video in segments
+                    clip = clip[number % len(clip)]
+                np.save(paths[-1], clip[None])
                 continue
             with contextlib.suppress(VideoError):
                 video = job.read_video(number, call, folder)

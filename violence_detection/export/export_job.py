@@ -158,7 +158,6 @@ class ExportJob:
             DatasetError: If an end-to-end model would have no videos to be checked on.
         """
         run = Run.open(run_dir)
-        run.record().feature_space.check_whole("export")
         record = run.record()
         part = _check_format(format, precision)
         cache = evaluation_set.open_features(run, features)
@@ -282,7 +281,7 @@ def _find_videos(entries: list[ManifestEntry], folder: Path) -> list[VideoPart]:
     unchanged, reason = summary_cache.unchanged_videos(entries, folder)
     if reason:
         raise DatasetError(
-            "The validation videos must exist, to check the file on them; --videos names their "
+            "The validation videos must exist, to check the file on them; --dataset-path names their "
             f"folder. Received: {reason}"
         )
     return [VideoPart(folder / video.path, video.start_s, video.end_s) for video in unchanged]

@@ -50,25 +50,36 @@ class CheckedVideos(NamedTuple):
 def check_features(
     job: ExportJob, converter: DedicatedProcess, exported: DedicatedProcess
 ) -> CheckedVideos:
-    """Predicts the clips from the features in the cache, with the run and with a classifier."""
+    """Predicts the clips from the features in the cache, with the run and with a classifier.
+
+    Of a video in segments each is a clip, and the video is its most violent one.
+    """
     features = np.float32(job.cached.features)
-    reference, source = converter.call_method(Converter.predict_features, features)
-    inputs = [{FEATURES: clip[None]} for clip in features]
-    by_file = [_by_class(exported.call_method(ExportedModel.predict, given)) for given in inputs]
-    rows = list(range(len(features)))
+    videos, segments = len(features), features.shape[1] if features.ndim == 4 else 1
+    clips = features.reshape(-1, *features.shape[-2:])
+    reference, source = converter.call_method(Converter.predict_features, clips)
+    inputs = [{FEATURES: clip[None]} for clip in clips]
+    by_file = np.stack(
+        [_by_class(exported.call_method(ExportedModel.predict, given)) for given in inputs]
+    )
+
+    def of_videos(windows: np.ndarray) -> np.ndarray:
+        return np.stack([_most_violent(rows) for rows in windows.reshape(videos, segments, -1)])
+
+    evaluated = of_videos(reference)
     return CheckedVideos(
-        rows=rows,
-        video_of_window=rows,
+        rows=list(range(videos)),
+        video_of_window=np.repeat(np.arange(videos), segments).tolist(),
         source=source,
-        exported=np.stack(by_file),
+        exported=by_file,
         videos=VideoPredictions(
-            evaluated=reference,
+            evaluated=evaluated,
             own=None,
             resized=None,
             resampled=None,
-            given=reference,
-            source=source,
-            exported=np.stack(by_file),
+            given=evaluated,
+            source=of_videos(source) if job.request.is_compressed else evaluated,
+            exported=of_videos(by_file),
         ),
         example=inputs[0],
     )

@@ -3,7 +3,7 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -248,6 +248,19 @@ class FeatureExtractor:
         )
         check_weights(space, extractor.space.weights_digest, weights)
         return extractor
+
+    def in_segments(self, count: int) -> Self:
+        """An extractor with the same backbone, for videos in `count` segments of T frames."""
+        if count == self.space.segments:
+            return self
+        reader = ClipReader(
+            stream=self.space.stream,
+            frames=self.space.frames,
+            frame_size=self.space.frame_size,
+            segments=count,
+        )
+        space = replace(self.space, segments=count)
+        return type(self)(space, reader, self.encode_batch, batch_size=self.batch_size)
 
     @property
     def images_per_clip(self) -> int:

@@ -111,7 +111,9 @@ def window_model(model: keras.Model) -> keras.Model:
     _, _, *shape = model.input_shape
     clips = keras.Input(tuple(shape), dtype="float32", name="features")
     bags = keras.layers.Reshape((1, *shape), dtype="float32", name="one_segment")(clips)
-    return keras.Model(clips, model(bags), name=model.name)
+    # The layers are called anew, since those of a model inside keep shapes of unknown length,
+    # which exporters do not take.
+    return keras.Model(clips, model.call(bags), name=model.name)
 
 
 def highest_segments(

@@ -105,20 +105,25 @@ def build_augmentation(augment: str, clips: FeatureDataset) -> Augmentation | No
     """A function that applies the augmentations of a spec in order; None for `none`.
 
     Raises:
-        ConfigError: If a part does not take its arguments, or needs views that are not cached; or
-            if the videos are in segments.
+        ConfigError: If a part does not take its arguments, needs views that are not cached, or
+            mixes videos that are in segments.
     """
     if augment == "none":
         return None
     check_augmentation(augment)
-    if len(clips.features.shape) == 4:
-        raise ConfigError(
-            f"`augment` must be none for features in segments. Received: augment={augment}"
-        )
     context = {"clips": clips.features, "views": clips.views}
-    steps = [
-        registry.load("augmentations", str(part), **context) for part in registry.parse(augment)
-    ]
+    steps = []
+    for part in registry.parse(augment):
+        step = registry.load("augmentations", str(part), **context)
+        if len(clips.features.shape) == 4 and not _reads_views(part):
+            if getattr(registry.module("augmentations", part.name), "MIXES", False):
+                raise ConfigError(
+                    f"`augment` must not have {part.name} for features in segments: which segment "
+                    "of a violent video is violent is not known, so a mixture has no label. "
+                    f"Received: augment={augment}"
+                )
+            step = _on_segments(step)
+        steps.append(step)
 
     def all_steps(batch: Batch, rng: np.random.Generator) -> Batch:
         for step in steps:
@@ -126,6 +131,17 @@ def build_augmentation(augment: str, clips: FeatureDataset) -> Augmentation | No
         return batch
 
     return all_steps
+
+
+def _on_segments(step: Augmentation) -> Augmentation:
+    """An augmentation of clips that changes each segment of a video, (B, N, T, D), by itself."""
+
+    def augment(batch: Batch, rng: np.random.Generator) -> Batch:
+        shape = batch.features.shape
+        segments = batch._replace(features=batch.features.reshape(-1, *shape[2:]))
+        return batch._replace(features=step(segments, rng).features.reshape(shape))
+
+    return augment
 
 
 def batch_indices(

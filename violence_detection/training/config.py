@@ -4,11 +4,13 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from violence_detection import registry
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError, RunError
+from violence_detection.features import space_lookup
 from violence_detection.features.config import ExtractConfig
 from violence_detection.metrics import operating_points
 from violence_detection.models.outputs._presets import PRESETS
@@ -68,6 +70,7 @@ class TrainConfig(CommandConfig):
         "folder or its name.",
         group="Data",
         path="DIRECTORY",
+        canonical=space_lookup.resolved,
         may_change_on_resume=True,
     )
     normal_class: str | None = option(None, "Name of the normal class.", group="Data")
@@ -136,9 +139,9 @@ class TrainConfig(CommandConfig):
         group="Model",
         path="DIRECTORY",
     )
-    seeds: int = option(
+    members: int = option(
         1,
-        "Members to train, with the seeds --seed, --seed + 1, ...; the member with the lowest "
+        "Trainings, with the seeds --seed, --seed + 1, ...; the member with the lowest "
         "validation loss is kept.",
         group="Averaging",
         low=1,
@@ -146,7 +149,7 @@ class TrainConfig(CommandConfig):
     )
     ensemble: bool = option(
         False,
-        "With --seeds: keep all members as one model, which returns the mean of their "
+        "With --members: keep all members as one model, which returns the mean of their "
         "probabilities.",
         group="Averaging",
     )
@@ -161,6 +164,9 @@ class TrainConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.features is not None and "cache_dir" in self.extract.given:
+            place = space_lookup.find_space(self.features, cache_dir=self.extract.cache_dir)
+            self._set("features", str(place.absolute()))
         self._check_hosts()
         self._check_members()
         self._check_monitor()
@@ -207,14 +213,13 @@ class TrainConfig(CommandConfig):
             RunError: If the record holds no settings of a training.
             ConfigError: If another setting is given than the run was started with.
         """
-        names = {setting.name for setting in self.settings()}
-        if not isinstance(recorded, dict) or not recorded.keys() <= names:
+        changeable, values = self.names_that_may_change(), self.as_dict()
+        recorded = self.complete_record(recorded) if isinstance(recorded, dict) else {}
+        if recorded.keys() != values.keys():
             raise RunError(
                 "training_config.json must hold the settings of a training. Received: that of "
                 f"the run {run}"
             )
-        changeable, values = self.names_that_may_change(), self.as_dict()
-        recorded = self.complete_record(recorded)
         for name in sorted(self.given - changeable):
             if values[name] != recorded[name]:
                 raise ConfigError(
@@ -243,7 +248,8 @@ class TrainConfig(CommandConfig):
             )
         if self.features is None:
             return
-        if "cache_dir" in self.given:
+        is_in_cache = Path(self.features).is_relative_to(self.extract.cache_dir)
+        if "cache_dir" in self.given and not is_in_cache:
             log.warning("--cache-dir has no effect: --features says where the features are.")
         for name in sorted(self.names_in("extract") & self.given - {"cache_dir"}):
             raise ConfigError(
@@ -270,17 +276,17 @@ class TrainConfig(CommandConfig):
         return recorded
 
     def _check_members(self) -> None:
-        if self.ensemble and self.seeds == 1:
-            raise ConfigError("`ensemble` must come with seeds >= 2. Received: seeds=1")
+        if self.ensemble and self.members == 1:
+            raise ConfigError("`ensemble` must come with members >= 2. Received: members=1")
         parts = registry.parse(PRESETS.get(self.model.outputs, self.model.outputs))
-        if self.ensemble and [part.name for part in parts] != ["classes"]:
+        if self.ensemble and not {part.name for part in parts} & {"classes", "violence"}:
             raise ConfigError(
-                "`ensemble` must come with the output `classes` alone: the members' errors are on "
-                f"scales of their own. Received: outputs={self.model.outputs}"
+                "`ensemble` must come with the output `classes` or `violence`: other scores have "
+                f"no common scale. Received: outputs={self.model.outputs}"
             )
-        if self.seed + self.seeds > 2**31:
+        if self.seed + self.members > 2**31:
             raise ConfigError(
-                f"`seed` + `seeds` must be <= 2147483648. Received: {self.seed} + {self.seeds}"
+                f"`seed` + `members` must be <= 2147483648. Received: {self.seed} + {self.members}"
             )
 
     def _check_monitor(self) -> None:
@@ -302,7 +308,7 @@ class TrainConfig(CommandConfig):
                 )
             return
         idle = {"outputs", "output_weights", "loss", "calibrate_by", "recall_bar", "init_from"}
-        idle |= {"seeds", "ensemble", "hosts"}
+        idle |= {"members", "ensemble", "hosts"}
         if self.one_class not in ONE_CLASS_OUTPUTS:  # fitted in one step
             idle |= {"head", "epochs", "batch_size", "learning_rate", "monitor", "augment"}
         for name in sorted(idle & self.given):

@@ -97,9 +97,11 @@ class EnsembleStage:
         self._members = [Member(run, run.record()) for run in map(Run.open, self._run_dirs)]
         for member in self._members:
             outputs = member.record.settings.get("outputs", "classes")
-            if not OutputSet.of_spec(outputs, len(member.record.classes)).is_plain:
+            kinds = {o.kind for o in OutputSet.of_spec(outputs, len(member.record.classes)).outputs}
+            if member.record.settings.get("one_class") or not kinds & {"classes", "violence"}:
                 raise ConfigError(
-                    "Runs of an ensemble must have the output `classes` alone. Received: "
+                    "Runs of an ensemble must have the output `classes` or `violence`: other "
+                    "scores have no common scale. Received: "
                     f"outputs={outputs} ({member.run.dir})"
                 )
         first, *others = self._members
@@ -196,7 +198,7 @@ def _check_pair(first: Member, other: Member) -> None:
         )
     if one.fingerprint == two.fingerprint:
         raise ConfigError(
-            "Runs of an ensemble must be of different feature spaces; `train --seeds N --ensemble` "
+            "Runs of an ensemble must be of different feature spaces; `train --members N --ensemble` "
             f"averages runs of one. Received: {one.feature_space.name} twice ({pair})"
         )
     if abs(one.window_s - two.window_s) > _WINDOW_SHARE * one.window_s:
@@ -255,22 +257,11 @@ def _write_initial_videos(run: Run, members: Sequence[Member]) -> None:
 
 
 def _save_model(run: Run, members: Sequence[Member]) -> None:
-    """Saves the model of the members' mean logits.
-
-    Raises:
-        ConfigError: If a member has other outputs than classes.
-    """
+    """Saves the model of the members' mean logits."""
     from violence_detection.models.heads import _ensemble
     from violence_detection.training.checkpoint import save_classifier
 
-    classifiers = [member.run.load_classifier() for member in members]
-    for member, classifier in zip(members, classifiers, strict=True):
-        if not classifier.outputs.is_plain:
-            raise ConfigError(
-                "Runs of an ensemble must have the output `classes` alone. Received: "
-                f"{'+'.join(classifier.outputs.names)} ({member.run.dir})"
-            )
-    models = [classifier.model for classifier in classifiers]
+    models = [member.run.load_classifier().model for member in members]
     temperatures = [member.record.temperature for member in members]
     save_classifier(_ensemble.build_of_spaces(models, temperatures), run.model_path)
 

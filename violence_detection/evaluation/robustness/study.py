@@ -75,7 +75,6 @@ class RobustnessStage:
         """
         config = self._config
         self._run = Run.open(self._run_dir)
-        self._run.record().feature_space.check_whole("robustness")
         self._record = self._run.record()
         self._cache = evaluation_set.open_features(self._run, config.features)
         self._entries = evaluation_set.split_entries(self._run, self._cache, config.split)
@@ -84,7 +83,7 @@ class RobustnessStage:
             config.listed, skip_missing=config.conditions in ("usual", "all")
         )
         self._excerpts, self._changed = unchanged_excerpts(
-            self._cache, self._entries, config.video_dir
+            self._cache, self._entries, config.dataset_path
         )
         if not self._excerpts:
             first = self._changed[0]
@@ -117,7 +116,7 @@ class RobustnessStage:
         devices.import_tensorflow()
         extractor = extractor_of_run(
             self._record, weights=config.weights, batch_size=config.batch_size
-        )
+        ).in_segments(self._record.feature_space.segments)
         self._identity |= {"feature_space": extractor.space.fingerprint}
         with _study_folder(self._folder).lock():
             saved = _PredictionFile(self._folder, self._identity, force=self._force)
@@ -151,7 +150,7 @@ class RobustnessStage:
             self._folder,
             seed=self._config.seed,
             workers=self._config.workers,
-            timeout_s=self._config.video_timeout,
+            timeout_s=self._config.video_timeout_s,
         )
         with (
             contextlib.closing(outcomes),
@@ -163,7 +162,8 @@ class RobustnessStage:
                     log.warning(f"No prediction for {task.key} under {name}: {reason}")
                     failures.append(ConditionFailure(task.key, name, reason))
                 else:
-                    saved.append(task, classifier.probabilities(features[None])[0])
+                    video = features.reshape(1, *extractor.space.shape)
+                    saved.append(task, classifier.probabilities(video)[0])
                 step()
         return sorted(failures, key=lambda failure: (failure.path, failure.condition))
 

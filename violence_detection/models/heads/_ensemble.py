@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from violence_detection.errors import ConfigError
+
 
 @keras.saving.register_keras_serializable(package="violence_detection")
 class MeanProbability(keras.layers.Layer):
@@ -64,6 +66,28 @@ class MeanLogit(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="violence_detection")
+class SharedLogits(keras.layers.Layer):
+    """The logits of all classes, of a logit v of violence that the violent classes c share:
+    ``[log (1 - p), log p + log softmax(c[1:])]`` with ``p = sigmoid(v)``, float32.
+
+    Inputs: (B, 1) and (B, K). Output: (B, K).
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+
+    def call(self, inputs):
+        violence, classes = inputs
+        shares = ops.log_softmax(classes[:, 1:], axis=-1)
+        return ops.concatenate(
+            [ops.log_sigmoid(-violence), ops.log_sigmoid(violence) + shares], axis=-1
+        )
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[1]
+
+
+@keras.saving.register_keras_serializable(package="violence_detection")
 class FeatureColumns(keras.layers.Layer):
     """Some of the features of each frame: (B, T, D) to (B, T, end - start)."""
 
@@ -85,14 +109,43 @@ class FeatureColumns(keras.layers.Layer):
         return super().get_config() | {"start": self.start, "end": self.end}
 
 
+def of_classes(model: keras.Model) -> keras.Model:
+    """A model of several outputs as one of the logits of its classes, (B, 1) or (B, K).
+
+    Args:
+        model: With the output `classes` or `violence`; one of `classes` alone is itself.
+
+    Raises:
+        ConfigError: If it has neither.
+    """
+    outputs = model.output
+    if not isinstance(outputs, dict):
+        return model
+    violence, classes = outputs.get("violence"), outputs.get("classes")
+    if violence is None and classes is None:
+        raise ConfigError(
+            "Runs of an ensemble must have the output `classes` or `violence`: other scores have "
+            f"no common scale. Received: outputs={'+'.join(outputs)}"
+        )
+    if violence is None:
+        logits = classes
+    elif classes is None or classes.shape[-1] == 1:
+        logits = violence
+    else:
+        logits = SharedLogits(name="shared_logits")([violence, classes])
+    return keras.Model(model.input, logits, name=model.name)
+
+
 def build_of_spaces(members: Sequence[keras.Model], temperatures: Sequence[float]) -> keras.Model:
     """A model from the features of several spaces, side by side, to the members' mean logits.
 
     Args:
-        members: From features (B, T, D) of its space to logits (B, K), in the order of the spaces.
+        members: From features (B, T, D) of its space to logits (B, K) or to several outputs, in
+            the order of the spaces.
         temperatures: That of each member.
     """
     frames = members[0].input_shape[1]
+    members = [of_classes(member) for member in members]
     ends = np.cumsum([member.input_shape[-1] for member in members]).tolist()
     features = keras.Input((frames, ends[-1]), dtype="float32", name="features")
     logits = []
@@ -131,8 +184,9 @@ def build(members: Sequence[keras.Model]) -> keras.Model:
     """A model from features (B, T, D) to the logits (B, K) of the members' mean probability.
 
     Args:
-        members: From features (B, T, D) to logits (B, K).
+        members: From features (B, T, D) to logits (B, K) or to several outputs.
     """
+    members = [of_classes(member) for member in members]
     features = keras.Input(members[0].input_shape[1:], dtype="float32", name="features")
     # New names: all members have the name of their head.
     logits = [

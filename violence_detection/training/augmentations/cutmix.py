@@ -8,6 +8,8 @@ import numpy as np
 from violence_detection.registry import Range
 from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips, mix
 
+MIXES = True
+
 
 def build(
     *,

@@ -1,5 +1,6 @@
 """Feature noise, in proportion to the deviation of each feature."""
 
+import math
 from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Annotated
@@ -46,13 +47,15 @@ def build(
 
 
 def deviation_of(clips: np.ndarray) -> np.ndarray:
-    """Standard deviation of each feature over up to 2048 clips, float32 (D,)."""
+    """Standard deviation of each feature over up to 2048 clips, (T, D) or (N, T, D) each, float32
+    (D,)."""
     rows = np.arange(0, len(clips), -(-len(clips) // _EXAMPLES))
     total = squares = 0.0
     for start in range(0, len(rows), _BLOCK):  # a block of clips in memory at a time
         block = clips[rows[start : start + _BLOCK]].astype(np.float32)
-        total += block.sum((0, 1), dtype=np.float64)
-        squares += np.square(block).sum((0, 1), dtype=np.float64)
-    frames = len(rows) * clips.shape[1]
+        axes = tuple(range(block.ndim - 1))
+        total += block.sum(axes, dtype=np.float64)
+        squares += np.square(block).sum(axes, dtype=np.float64)
+    frames = len(rows) * math.prod(clips.shape[1:-1])
     variance = squares / frames - np.square(total / frames)
     return np.sqrt(np.maximum(variance, 0)).astype(np.float32)
