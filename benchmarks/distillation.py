@@ -4,21 +4,25 @@
 
 Both are folders of features of the same videos, from extract-features; they may be the same. In
 each fold a teacher is trained on all other folds and predicts these. A classifier (`--head`) is
-then
-trained on the same videos three times: with labels alone (`alone`), with the teacher (`taught`),
-and as the teacher's head on its own features (`teacher`), which is what there is to be gained. No
-model sees a recording of the fold. The last epoch is kept and the threshold is 0.5, so that
-nothing is chosen on the fold. The differences at the end are means over the seeds, on the same
-videos, with intervals from a bootstrap over recordings.
+then trained on the same videos three times: with labels alone (`alone`), with the teacher
+(`taught`), and as the teacher's head on its own features (`teacher`), which is what there is to be
+gained. No model sees a recording of the fold. The last epoch is kept and the threshold is 0.5, so
+that nothing is chosen on the fold. The differences at the end are means over the seeds, on the same
+videos, with intervals from a bootstrap over recordings. `time` is the processor time of all folds
+over that of `alone`; the teacher's holds the predictions that the taught learns from.
 """
 
 import argparse
+import functools
+import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import grouped_folds
+import kept_scores
 import machine
 import numpy as np
 
@@ -44,6 +48,7 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=0.7)
     parser.add_argument("--epochs", type=int, help="default: that of train")
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
+    parser.add_argument("--keep", metavar="FOLDER", help="keeps scores, to go on with")
     arguments = parser.parse_args()
     devices.import_tensorflow()
     logging.disable(logging.WARNING)
@@ -53,20 +58,30 @@ def main() -> None:
     theirs = clips
     if arguments.teacher_features:
         theirs = same_videos(clips, arguments.teacher_features)
-    rows = {name: [] for name in METHODS}
-    predictions = {name: [] for name in METHODS}
+    own = {"features", "teacher_features", "seeds", "keep"}
+    asked = sorted(pair for pair in vars(arguments).items() if pair[0] not in own)
+    spaces = [Path(name).name for name in (arguments.features, arguments.teacher_features) if name]
+    keep = kept_scores.KeptScores(arguments.keep, [spaces, asked])
+    done: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in METHODS}
     for seed in arguments.seeds:
         fold = Fold(clips, theirs, classes, arguments)
         for name in ("teacher", "alone", "taught"):
-            row, probability = grouped_folds.scores_of_seed(clips, seed, getattr(fold, name))
-            rows[name].append(row)
-            predictions[name].append(probability)
-            print(f"seed {seed:3d} {name:8s} accuracy {row[0]:.3f} AUC {row[1]:.3f}", flush=True)
+            make = functools.partial(fold.scored, name, seed)
+            done[name].append(keep.arrays(f"{name} {seed}", make))
+            if name == "teacher":
+                fold.predicted = done[name][-1]
+            accuracy, auc = grouped_folds.rates(clips, done[name][-1]["probability"])
+            print(f"seed {seed:3d} {name:8s} accuracy {accuracy:.3f} AUC {auc:.3f}", flush=True)
+    print(f"\nmean (sd) over {len(arguments.seeds)} seeds")
+    predictions = {name: [row["probability"] for row in done[name]] for name in METHODS}
+    times_s = {name: sum(float(row["cpu_s"]) for row in done[name]) for name in METHODS}
     for name in METHODS:
-        accuracy, auc = np.array([row[:2] for row in rows[name]]).T
+        rows = [grouped_folds.rates(clips, probability) for probability in predictions[name]]
+        accuracy, auc = np.array(rows).T
         print(
-            f"{name:8s} accuracy {accuracy.mean():.3f} (sd over seeds {accuracy.std():.3f}) "
-            f"AUC {auc.mean():.3f} (sd over seeds {auc.std():.3f})"
+            f"{name:8s} accuracy {accuracy.mean():.3f} ({accuracy.std():.3f}) "
+            f"AUC {auc.mean():.3f} ({auc.std():.3f}) "
+            f"time {times_s[name] / times_s[METHODS[0]]:.1f}"
         )
     for name in METHODS[1:]:
         text = grouped_folds.difference(clips, predictions["alone"], predictions[name])
@@ -86,8 +101,17 @@ def same_videos(clips: FeatureDataset, folder: str) -> FeatureDataset:
     return theirs.take([rows[entry.path, entry.digest] for entry in clips.entries])
 
 
+def digest(rows: np.ndarray) -> str:
+    return f"rows {hashlib.sha256(rows.tobytes()).hexdigest()[:16]}"
+
+
 class Fold:
-    """The methods on a fold. The teachers of a fold are trained once, by `teacher`, the first."""
+    """The methods on a fold.
+
+    Attributes:
+        predicted: The teachers' predictions of all videos, (N, K), by the digest of the rows that
+            they learned from; `teacher` comes first and makes them.
+    """
 
     def __init__(
         self,
@@ -98,15 +122,23 @@ class Fold:
     ) -> None:
         self._clips, self._theirs, self._classes = clips, theirs, classes
         self._arguments = arguments
-        self._taught: dict[bytes, np.ndarray] = {}  # the teachers' predictions of all videos
+        self.predicted: Mapping[str, np.ndarray] = {}
+
+    def scored(self, name: str, seed: int) -> dict[str, np.ndarray]:
+        """The probabilities (N,) of all videos, and the predictions of the teachers."""
+        if name == "teacher":
+            self.predicted = {}
+        method = getattr(self, name)
+        probability = grouped_folds.scores_of_seed(self._clips, seed, method)[1]
+        return {"probability": probability, **(self.predicted if name == "teacher" else {})}
 
     def teacher(self, clips, train, test, seed) -> np.ndarray:
         members = [
             self._trained(self._theirs, train, seed + 1000 * number, self._arguments.teacher_head)
             for number in range(self._arguments.teachers)
         ]
-        self._taught[train.tobytes()] = np.mean(members, axis=0)
-        return violence_score(self._taught[train.tobytes()][test])
+        self.predicted[digest(train)] = np.mean(members, axis=0)
+        return violence_score(self.predicted[digest(train)][test])
 
     def alone(self, clips, train, test, seed) -> np.ndarray:
         return violence_score(self._trained(clips, train, seed, self._arguments.head)[test])
@@ -116,7 +148,7 @@ class Fold:
 
         rows = {clips.entries[row].path: place for place, row in enumerate(train.tolist())}
         # Of the fold itself nothing is handed over.
-        probability = self._taught[train.tobytes()][train]
+        probability = self.predicted[digest(train)][train]
         teacher = Teacher(rows, probability, self._arguments.temperature, self._arguments.weight)
         return violence_score(
             self._trained(clips, train, seed, self._arguments.head, teacher=teacher)[test]

@@ -77,7 +77,7 @@ def exported(
         format=name,
         precision=precision,
         scope=arguments.scope,
-        clips=arguments.clips,
+        videos_to_check=arguments.clips,
         output=folder,
     )
     try:

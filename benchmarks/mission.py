@@ -58,7 +58,7 @@ def row_of(backbone: str, stream: str, arguments: argparse.Namespace) -> dict[st
     record = json.loads((features / "extraction.json").read_text())
     validated = command(
         *("cross-validate", "--features", str(features), "--grouped"),
-        *("--checkpoint-dir", arguments.checkpoint_dir, "--name", features.name),
+        *("--checkpoint-dir", arguments.checkpoint_dir, "--run", features.name),
         *shlex.split(arguments.train),
     )
     linear = validated["baselines"]["linear"]

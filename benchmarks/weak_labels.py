@@ -10,10 +10,13 @@ Compared are trainings that know only the label of each minute, with the loss of
 (`classes`), the ranking of segments (`mil`) and both; and, as the upper limit, the training that
 knows the label of each clip. `segments` is the area under the ROC curve and the average precision
 of the two-second segments of the violent test minutes and of the normal ones together, `minutes`
-the area of whole minutes by their highest segment.
+the area of whole minutes by their highest segment, `found` the fraction of violent minutes whose
+highest segment is the fight. Differences are those of the same draw: their mean, the smallest and
+the largest. `time` is the processor time over that of `classes`.
 """
 
 import argparse
+import functools
 import json
 import logging
 import statistics
@@ -23,6 +26,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import grouped_folds
+import kept_scores
 import machine
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -47,6 +52,8 @@ def main() -> None:
     parser.add_argument("--head", default="bilstm_attention")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--minutes", type=int, default=120, help="for training, half violent")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings")
+    parser.add_argument("--keep", metavar="FOLDER", help="keeps scores, to go on with")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     devices.import_tensorflow()
@@ -56,33 +63,55 @@ def main() -> None:
     clips = dataset.read_dataset(cache, entries, classes_of(entries))
     print(
         f"{len(clips)} clips of {len(set(clips.groups))} recordings, {cache.space().name}, "
-        f"{arguments.head}, {arguments.epochs} epochs, {arguments.minutes} minutes"
+        f"{arguments.head}, {arguments.epochs} epochs, {arguments.minutes} minutes, "
+        f"{arguments.set}"
     )
-    rows = defaultdict(list)
+    kept = ("head", "epochs", "minutes", "set")
+    asked = [cache.dir.name, *[getattr(arguments, name) for name in kept]]
+    keep = kept_scores.KeptScores(arguments.keep, asked)
+    rows, times_s = defaultdict(list), defaultdict(float)
     for seed in arguments.seeds:
-        for kind, values in score_seed(cache, clips, arguments, seed).items():
-            rows[kind].append(values)
-            texts = [f"{value:.3f}" for value in values]
-            print(
-                f"seed {seed}  {kind:15s} segments AUC {texts[0]}  AP {texts[1]}  minutes AUC "
-                f"{texts[2]}",
-                flush=True,
-            )
+        for kind, done in score_seed(cache, clips, arguments, seed, keep).items():
+            rows[kind].append(rates(done["truth"], done["score"]))
+            times_s[kind] += float(done["cpu_s"])
+            print(f"seed {seed}  {kind:15s} {in_words([[v] for v in rows[kind][-1]])}", flush=True)
     print(f"\nmean (sd) over {len(arguments.seeds)} seeds")
     for kind, values in rows.items():
-        texts = [spread(column) for column in zip(*values, strict=True)]
-        print(f"{kind:15s} segments AUC {texts[0]}  AP {texts[1]}  minutes AUC {texts[2]}")
+        time = times_s[kind] / times_s[KINDS[0]]
+        print(f"{kind:15s} {in_words(list(zip(*values, strict=True)))} time {time:.1f}")
+    for kind in KINDS[1:]:
+        change = np.subtract(rows[kind], rows[KINDS[0]])
+        texts = [f"{c.mean():+.3f} ({c.min():+.3f} to {c.max():+.3f})" for c in change.T[:2]]
+        print(f"{kind} minus {KINDS[0]}: segments AUC {texts[0]}, AP {texts[1]}")
 
 
-def spread(values: Sequence[float]) -> str:
-    sd = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.fmean(values):.3f} ({sd:.3f})"
+def in_words(columns: Sequence[Sequence[float]]) -> str:
+    """The mean of each measure over seeds, with its deviation where there are several."""
+    texts = [
+        f"{statistics.fmean(column):.3f}"
+        + (f" ({statistics.pstdev(column):.3f})" if len(column) > 1 else "")
+        for column in columns
+    ]
+    return "segments AUC {}  AP {}  minutes AUC {}  found {}".format(*texts)
+
+
+def rates(truth: np.ndarray, score: np.ndarray) -> tuple[float, float, float, float]:
+    """AUC and average precision of segments, AUC of minutes, and the fraction of violent minutes
+    whose highest segment is the fight; from labels and scores (minutes, 30)."""
+    violent = truth.any(1)
+    highest = score[violent].argmax(1)
+    return (
+        float(roc_auc_score(truth.ravel(), score.ravel())),
+        float(average_precision_score(truth.ravel(), score.ravel())),
+        float(roc_auc_score(violent, score.max(1))),
+        float(truth[violent][np.arange(len(highest)), highest].mean()),
+    )
 
 
 def score_seed(
-    cache: FeatureCache, clips: FeatureDataset, arguments: argparse.Namespace, seed: int
-) -> dict[str, tuple[float, float, float]]:
-    """The area and the average precision of segments, and the area of minutes, of each kind."""
+    cache: FeatureCache, clips: FeatureDataset, arguments: argparse.Namespace, seed: int, keep
+) -> dict[str, dict[str, np.ndarray]]:
+    """The labels and the scores of the segments of the test minutes, by each kind."""
     rng = np.random.default_rng(seed)
     held_out = set()
     for side in (0, 1):  # a fifth of the recordings of each class
@@ -91,37 +120,40 @@ def score_seed(
     is_test = np.array([group in held_out for group in clips.groups])
     train = joined(clips, ~is_test, arguments.minutes, rng)
     test = joined(clips, is_test, 40, rng)
-    features = np.stack([clips.features[row] for row in test])
-    truth = clips.labels[test] > 0
     scores = {}
     with tempfile.TemporaryDirectory() as folder:
         bags = write_bags(cache, clips, train, Path(folder) / "bags")
         alone = write_clips(cache, clips, ~is_test, Path(folder) / "clips")
         for kind in KINDS:
-            outputs, source = (kind, bags) if kind != KINDS[-1] else ("classes", alone)
-            config = TrainConfig.from_flags(
-                {
-                    "features": str(source),
-                    "checkpoint_dir": str(Path(folder) / "runs"),
-                    "run": kind.replace("+", "_").replace(" ", "_"),
-                    "head": arguments.head,
-                    "outputs": outputs,
-                    "epochs": arguments.epochs,
-                    "monitor": "none",
-                    "calibrate_by": "validation",
-                    "checkpoint_epochs": 0,
-                    "seed": seed,
-                }
-            )
-            run = Run.open(train_classifier(config).run)
-            flat = features.reshape(-1, *features.shape[2:])
-            score = run.load_classifier().scores(flat).reshape(truth.shape)
-            scores[kind] = (
-                float(roc_auc_score(truth.ravel(), score.ravel())),
-                float(average_precision_score(truth.ravel(), score.ravel())),
-                float(roc_auc_score(truth.any(1), score.max(1))),
-            )
+            source = alone if kind == KINDS[-1] else bags
+            make = functools.partial(scored, source, Path(folder), kind, arguments, seed, clips)
+            done = keep.arrays(f"{kind} {seed}", make)
+            score = done["score"][test]  # of each clip; a minute is its clips
+            truth = clips.labels[test] > 0
+            scores[kind] = {"truth": truth, "score": score, "cpu_s": done["cpu_s"]}
     return scores
+
+
+def scored(
+    source: Path, folder: Path, kind: str, arguments, seed: int, clips: FeatureDataset
+) -> dict[str, np.ndarray]:
+    """The score of every clip by a training on a cache of minutes or of clips."""
+    settings = {
+        "features": str(source),
+        "checkpoint_dir": str(folder / "runs"),
+        "run": kind.replace("+", "_").replace(" ", "_"),
+        "head": arguments.head,
+        "outputs": "classes" if kind == KINDS[-1] else kind,
+        "epochs": arguments.epochs,
+        "monitor": "none",
+        "calibrate_by": "validation",
+        "checkpoint_epochs": 0,
+        "seed": seed,
+    }
+    asked = dict(setting.split("=", 1) for setting in arguments.set)
+    settings |= {name: grouped_folds.parsed(value) for name, value in asked.items()}
+    run = Run.open(train_classifier(TrainConfig.from_flags(settings)).run)
+    return {"score": run.load_classifier().scores(clips.features[:])}
 
 
 def joined(

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from violence_detection import setting_names
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import config
 from violence_detection.evaluation.robustness.config import RobustnessConfig
+from violence_detection.experiments.ablation_config import AblateConfig
+from violence_detection.experiments.advice_config import AdviseConfig
 from violence_detection.experiments.config import (
     CrossDatasetConfig,
     CrossValidateConfig,
@@ -20,6 +23,7 @@ from violence_detection.experiments.config import (
 from violence_detection.export.config import ExportConfig
 from violence_detection.features.cache_config import CacheExportConfig, CacheImportConfig
 from violence_detection.features.config import CheckConfig, ExtractConfig
+from violence_detection.federated.config import InitConfig, SimulateConfig, UpdateConfig
 from violence_detection.inference.config import PredictConfig
 from violence_detection.settings import GROUPS, CommandConfig, Config, nested, option
 from violence_detection.training.config import TrainConfig
@@ -46,6 +50,7 @@ CONFIGS = (
     CrossValidateConfig,
     CrossDatasetConfig,
 )
+EVERY_CONFIG = (*CONFIGS, InitConfig, SimulateConfig, UpdateConfig, AblateConfig, AdviseConfig)
 # A test of all settings of a config: one for each of the 300 would take longer to report than to
 # run.
 each_config = pytest.mark.parametrize("kind", CONFIGS)
@@ -103,10 +108,10 @@ def test_the_defaults_are_those_of_the_contract():
 # -- relation
 
 
-def test_a_flag_beats_the_file_which_beats_the_default(tmp_path):
-    file = tmp_path / "settings.json"
-    file.write_text(json.dumps({"frames": 8, "cache-dir": "there", "batch_size": 4}))
-    chosen = ExtractConfig.from_flags({"frames": 16}, file)
+def test_a_flag_beats_the_file_which_beats_the_default():
+    chosen = ExtractConfig.from_flags(
+        {"frames": 16}, {"frames": 8, "cache_dir": "there", "batch_size": 4}
+    )
     assert (chosen.frames, chosen.cache_dir, chosen.batch_size) == (
         16,
         str(Path("there").absolute()),
@@ -114,11 +119,6 @@ def test_a_flag_beats_the_file_which_beats_the_default(tmp_path):
     )
     assert chosen.backbone == "efficientnetb0"
     assert chosen.given == {"frames", "cache_dir", "batch_size"}
-
-
-def test_a_file_may_start_with_a_byte_order_mark(tmp_path):
-    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"frames": 8}')
-    assert ExtractConfig.from_flags({}, tmp_path / "x.json").frames == 8
 
 
 @given(st.integers(1, 1024), st.floats(0, 1), st.booleans())
@@ -213,6 +213,32 @@ def test_a_record_of_an_earlier_version_means_what_it_meant():
     assert TrainConfig.from_settings(earlier).optimisation.epochs == 3
 
 
+def test_every_former_name_is_one_of_no_setting_that_has_the_new_one():
+    """Else an old record could not be told from one of today."""
+    renamed = set()
+    for kind in EVERY_CONFIG:
+        names = {setting.name for setting in kind.settings()}
+        for former, new in setting_names.FORMER.items():
+            if any(name in names for name in new):
+                assert former not in names, (kind, former)
+                assert setting_names.new_name(former, names) in new
+                renamed.add(former)
+    assert renamed == set(setting_names.FORMER)
+
+
+def test_a_record_of_before_the_renaming_is_read():
+    before = {"seeds": 3, "clip_norm": 0.5, "video_timeout": 60.0, "frames": 12, "epochs": 7}
+    config = TrainConfig.from_settings(TrainConfig.complete_record(before))
+    assert (config.members, config.optimisation.global_clipnorm) == (3, 0.5)
+    assert (config.extract.video_timeout_s, config.extract.frames) == (60.0, 12)
+    study = {"name": "cv", "frames": False, "pictures": False, "by": "camera"}
+    record = CrossValidateConfig.complete_record(study)
+    assert (record["run"], record["show_frames"], record["read_videos"]) == ("cv", False, False)
+    assert record["by"] == "camera" and set(record) == {
+        setting.name for setting in CrossValidateConfig.settings()
+    }
+
+
 # -- specs and shorthands
 
 
@@ -290,12 +316,12 @@ def test_machines_in_workers_are_sent_to_hosts():
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_what_is_no_finite_number_is_in_no_range(value):
-    message = message_of(TrainConfig, clip_norm=float(value))
-    assert message == f"`clip_norm` must be finite. Received: clip_norm={value}"
+    message = message_of(TrainConfig, global_clipnorm=float(value))
+    assert message == f"`global_clipnorm` must be finite. Received: global_clipnorm={value}"
 
 
 def test_a_number_beyond_any_float_is_refused():
-    assert "must be of type float" in message_of(TrainConfig, clip_norm=10**400)
+    assert "must be of type float" in message_of(TrainConfig, global_clipnorm=10**400)
 
 
 @pytest.mark.parametrize("path", ["a\0b", "a\udcff"])
@@ -323,13 +349,6 @@ def test_label_smoothing_may_be_an_argument_of_the_loss():
     )
 
 
-def test_a_setting_that_a_file_gives_twice_is_refused(tmp_path):
-    file = tmp_path / "settings.json"
-    file.write_text('{"batch-size": 8, "batch_size": 16}')
-    with pytest.raises(ConfigError, match="`batch_size` is given twice"):
-        TrainConfig.from_flags({}, file)
-
-
 def test_a_whole_number_will_do_for_a_fraction():
     assert OptimisationConfig(learning_rate=1).learning_rate == 1.0
     assert "must be of type float" in message_of(TrainConfig, learning_rate=True)
@@ -343,26 +362,15 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
     assert message_of(TrainConfig, zzz=3) == "Unknown setting `zzz`."
 
 
+def test_a_former_name_is_an_error_that_names_the_new_one():
+    assert message_of(TrainConfig, seeds=3) == "Unknown setting `seeds`. It is called `members`."
+    assert message_of(config.EvaluateConfig, frames=False).endswith("called `show_frames`.")
+    assert message_of(TuneConfig, name="x").endswith("It is called `run`.")
+    assert ExtractConfig(frames=4).frames == 4  # the number, which has its name
+
+
 def test_given_is_not_a_setting():
     assert message_of(TrainConfig, given=["seed"]).startswith("Unknown setting `given`.")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[1]", "must hold a JSON object. Received: a list"),
-        ("{", "must name a readable JSON file"),
-    ],
-)
-def test_a_config_file_that_is_no_object_is_wrong_usage(tmp_path, text, message):
-    (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        ExtractConfig.from_flags({}, tmp_path / "x.json")
-
-
-def test_a_config_file_that_is_not_there_is_wrong_usage(tmp_path):
-    with pytest.raises(ConfigError, match="Received: .*none.json"):
-        ExtractConfig.from_flags({}, tmp_path / "none.json")
 
 
 def test_settings_that_exclude_each_other_are_refused():

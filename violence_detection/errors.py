@@ -12,6 +12,8 @@ ViolenceDetectionError            exit status 1
 └── ExportError                   a format that cannot represent the model
 """
 
+from collections.abc import Sequence
+
 
 class ViolenceDetectionError(Exception):
     """Base class of all; `exit_status` is the exit status of the command line."""
@@ -32,7 +34,14 @@ class VideoError(ViolenceDetectionError):
 
 
 class CacheError(ViolenceDetectionError):
-    pass
+    """`choices` are paths of which the user must give one; a command lists them, one a line."""
+
+    def __init__(self, message: str, choices: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.message, self.choices = message, tuple(choices)
+
+    def __str__(self) -> str:
+        return ": ".join(filter(None, (self.message, ", ".join(self.choices))))
 
 
 class EvidenceError(ViolenceDetectionError):

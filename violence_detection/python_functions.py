@@ -125,7 +125,7 @@ def evaluate(run: str | os.PathLike, *, force: bool = False, **settings: Any) ->
     Args:
         run: Folder of the run.
         force: Replace an evaluation of other videos.
-        settings: The options of `evaluate`: `split="validation"`, `pictures=False`.
+        settings: The options of `evaluate`: `split="validation"`, `read_videos=False`.
 
     Raises:
         ConfigError: If a setting is unknown (with the nearest name) or out of its range.

@@ -3,16 +3,14 @@
 import contextlib
 import dataclasses
 import functools
-import json
 import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import registry, units
+from violence_detection import registry, setting_names, units
 from violence_detection.errors import ConfigError
 
 COMMON = "Common options"
@@ -255,13 +253,16 @@ class Config:
         )
 
     @classmethod
-    def from_flags(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:
-        """The config of a command: a flag beats `file`, which beats the default.
+    def from_flags(cls, flags: Mapping[str, Any], file: Mapping[str, Any] | None = None) -> Self:
+        """The config of a command: a flag beats the file of --config, which beats the default.
+
+        Args:
+            flags, file: Value by flat name.
 
         Raises:
-            ConfigError: If the file cannot be read, or names an unknown setting.
+            ConfigError: If a name is unknown, or a value breaks its rule.
         """
-        values = {**(_read_file(file) if file else {}), **flags}
+        values = {**(file or {}), **flags}
         return cls.from_settings(values, given=values)
 
     @classmethod
@@ -274,7 +275,9 @@ class Config:
         known = {setting.name: setting for setting in cls.settings()}
         for name in values:
             if name not in known:
-                raise ConfigError(f"Unknown setting `{name}`.{registry.nearest(name, known)}")
+                new = setting_names.new_name(name, known)
+                advice = f" It is called `{new}`." if new else registry.nearest(name, known)
+                raise ConfigError(f"Unknown setting `{name}`.{advice}")
         checked = {known[name].path: known[name].check(value) for name, value in values.items()}
         return _build(cls, checked, {known[name].path for name in given if name in known})
 
@@ -293,7 +296,7 @@ class Config:
         A setting that the record lacks has the value in effect before the setting existed.
         """
         defaults = {setting.name: setting.default for setting in cls.settings()}
-        return defaults | cls._upgraded(dict(recorded))
+        return defaults | cls._upgraded(setting_names.with_new_names(recorded, defaults))
 
     @classmethod
     def _upgraded(cls, recorded: dict[str, Any]) -> dict[str, Any]:
@@ -347,29 +350,3 @@ def _plain_type(annotation: Any) -> type:
     if isinstance(annotation, types.UnionType):
         return next(kind for kind in typing.get_args(annotation) if kind is not type(None))
     return annotation
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        values = json.loads(text, object_pairs_hook=_unique)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"--config must name a readable JSON file. Received: {file} ({error})"
-        ) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"--config must hold a JSON object. Received: a {type(values).__name__}")
-    return {name.replace("-", "_"): value for name, value in values.items()}
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object that names nothing twice (`a-b` and `a_b` are the same name).
-
-    Raises:
-        ValueError: If it does.
-    """
-    names = [name.replace("-", "_") for name, _ in pairs]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"`{twice[0]}` is given twice")
-    return dict(pairs)

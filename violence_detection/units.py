@@ -70,6 +70,18 @@ def absolute_path(text: str) -> str:
     return str(Path(os.path.expanduser(text)).absolute())  # noqa: PTH111
 
 
+def shown_path(path: str | Path) -> str:
+    """A path as people read it: from the current folder, where that is shorter than from the root.
+
+    A path that does not begin with a slash is shown as it is.
+    """
+    text = str(path)
+    if not text.startswith("/"):
+        return text
+    relative = os.path.relpath(text)
+    return min((text, relative), key=len)
+
+
 def is_name(text: str) -> bool:
     """True if `text` can be the name of a folder whose files have that name and an ending."""
     plain = text not in ("", ".", "..") and not set(text) & set("/\\\0")

@@ -374,11 +374,11 @@ def test_tune_leaves_a_config_that_train_takes(features_dir, tmp_path):
 @pytest.mark.slow
 def test_the_text_sums_up_the_members(features_dir, tmp_path):
     places = ("--features", features_dir, "--checkpoint-dir", tmp_path, *SHORT)
-    text = invoke("train", *places, "--seeds", 2, "--run", "two").stdout
+    text = invoke("train", *places, "--members", 2, "--run", "two").stdout
     assert "kept        seed 4" in text and "lowest validation loss of 2" in text
     assert "test" not in text.split("next")[0].replace(str(tmp_path), "")
     line = error_line("train", *places, "--ensemble", status=2)
-    assert "`ensemble` must come with seeds >= 2" in line
+    assert "`ensemble` must come with members >= 2" in line
 
 
 # -- dry runs
@@ -465,7 +465,7 @@ def test_the_groups_of_the_help_come_in_one_order_the_common_options_last(name):
 
 def test_rare_options_are_under_advanced():
     rare = {
-        "train": "virtual_devices profile video_timeout",
+        "train": "virtual_devices profile video_timeout_s",
         "extract-features": "executor address machines shard",
         "export": "prune cluster",
     }
@@ -565,6 +565,9 @@ def test_the_commands_are_installed(name):
             "train --epoch 3",
             "No such option '--epoch'. (Did you mean one of: '--epochs'",
         ),
+        ("train --seeds 3", "No such option: --seeds. It is called --members."),
+        ("evaluate x --no-pictures", "It is called --no-read-videos."),
+        ("evaluate x --frames=1", "No such option: --frames. It is called --show-frames."),
         ("train --features x --epochs many", "'many' is not a valid integer"),
         ("train --features x --epochs 0", "`epochs` must be >= 1. Received: epochs=0"),
         (

@@ -62,7 +62,7 @@ def test_without_reading_videos_nothing_is_searched(tmp_path):
     near, summaries = recordings.find_near_duplicates(
         ENTRIES, video_dir=tmp_path, summaries_path=tmp_path / "s", read_videos=False, max_bits=4.0
     )
-    assert (near.searched, near.reason, summaries) == (False, "--no-pictures was given", None)
+    assert (near.searched, near.reason, summaries) == (False, "--no-read-videos was given", None)
 
 
 def test_recordings_are_joined_along_chains():

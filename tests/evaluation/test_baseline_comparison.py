@@ -129,7 +129,7 @@ def test_for_another_dataset_they_use_the_features_of_the_training(features_dir,
 
 def test_the_reason_for_missing_baselines_is_stated(run_dir, cache):
     (line,) = compare(run_dir, cache).baselines_left_out
-    assert line.endswith("width and height: --no-pictures was given.")
+    assert line.endswith("width and height: --no-read-videos was given.")
     (line,) = compare(run_dir, cache, read_videos=True).baselines_left_out
     assert line.endswith("their folder /drawn does not exist.")
 

@@ -114,7 +114,7 @@ def test_a_part_is_not_decoded_beyond_its_end(tmp_path, monkeypatch):
 def test_without_frames_no_video_is_opened(video_cache, clips, monkeypatch):
     monkeypatch.setattr(contact_sheet, "_images_of", None)
     row = sheet(video_cache, clips, with_frames=False).misses[0]
-    assert (row.frames, row.missing_reason) == ((), "--no-frames was given")
+    assert (row.frames, row.missing_reason) == ((), "--no-show-frames was given")
     assert row.attention
 
 

@@ -43,7 +43,7 @@ def label(root, run_dir):
     """Writes a label; keywords are settings of the command."""
 
     def write(video, name="normal", *, dry_run=False, force=False, **settings):
-        settings = {"by": "ann", "dataset_path": str(root), **settings}
+        settings = {"reviewer": "ann", "dataset_path": str(root), **settings}
         config = LabelConfig(**settings)
         stage = LabelStage(str(run_dir), str(video), name, config, force=force)
         return stage.prepare() if dry_run else stage.run()
@@ -108,7 +108,7 @@ def test_reviewer_and_time_are_columns_that_the_reader_accepts(root, label):
 
 def test_the_history_keeps_every_earlier_label(root, label):
     label("violent/0.mp4", "normal")
-    label("violent/0.mp4", "violent", by="bob", force=True)
+    label("violent/0.mp4", "violent", reviewer="bob", force=True)
     rows = [
         (row["from_label"], row["from_judged_by"], row["to_label"], row["judged_by"])
         for row in table(root, "labels_history.csv")
@@ -130,7 +130,7 @@ def test_features_name_the_dataset_and_its_recordings(root, tmp_path):
         dataclasses.replace(entry, path=name, group=f"camera {name[-5]}")
         for entry, name in zip(cache.entries(), names, strict=True)
     )
-    config = LabelConfig(by="ann")
+    config = LabelConfig(reviewer="ann")
     result = LabelStage(str(features), "violent/1.mp4", "normal", config).run()
     assert (result.label, result.was, result.created) == ("normal", "violent", True)
     assert row_of(root, "violent/1.mp4")["label"] == "normal"
@@ -219,7 +219,7 @@ def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
     features = extract_features(root, config).features
     run = train_quickly(features, tmp_path / "runs", epochs=1)["run"]
     done = CliRunner().invoke(
-        cli.main, ["label", run, "violent/3.mp4", "normal", "--by", "ann", "--json"]
+        cli.main, ["label", run, "violent/3.mp4", "normal", "--reviewer", "ann", "--json"]
     )
     assert json.loads(done.stdout)["was"] == "violent"
     LabelStage(run, str(clip), "violent", LabelConfig(start_s=1.0, end_s=3.0)).run()
@@ -267,7 +267,7 @@ def test_a_new_class_is_accepted_with_its_option(root, label):
 
 
 def test_replacing_the_label_of_another_reviewer_needs_force(label):
-    label("violent/0.mp4", by="bob")
+    label("violent/0.mp4", reviewer="bob")
     with pytest.raises(ConfigError, match=r"--force only. Received: .*normal by bob\)"):
         label("violent/0.mp4", "violent")
     assert label("violent/0.mp4", "violent", force=True).was == "normal"
@@ -287,7 +287,7 @@ def test_a_missing_dataset_is_refused(run_dir):
         LabelStage(str(run_dir), "a.mp4", "normal", LabelConfig()).prepare()
 
 
-@pytest.mark.parametrize("name", ["by", "group"])
+@pytest.mark.parametrize("name", ["reviewer", "group"])
 def test_an_empty_name_is_refused(name):
     with pytest.raises(ConfigError, match=f"`{name}` must be a name in UTF-8"):
         LabelConfig(**{name: " "})

@@ -105,10 +105,10 @@ def test_the_run_s_own_copies_of_a_video_are_no_leak(run, evaluate):
 
 
 def test_without_decoding_no_search_for_near_duplicates_is_claimed(run, evaluate):
-    result = evaluate(run, pictures=False)
+    result = evaluate(run, read_videos=False)
     assert counts_of(result) == (0, 1, 0)
     assert not result["near_duplicates_searched"]
-    assert result["near_duplicates_reason"] == "--no-pictures was given"
+    assert result["near_duplicates_reason"] == "--no-read-videos was given"
 
 
 def test_missing_videos_are_the_reason_for_no_search(evaluated):

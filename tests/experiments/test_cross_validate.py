@@ -53,7 +53,7 @@ QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "folds": 2}
 
 
 def config_of(features, folder, **settings) -> CrossValidateConfig:
-    places = {"features": str(features), "checkpoint_dir": str(folder), "name": "cv"}
+    places = {"features": str(features), "checkpoint_dir": str(folder), "run": "cv"}
     return CrossValidateConfig.from_flags({**QUICK, **places, **settings})
 
 
@@ -411,7 +411,7 @@ def test_two_runs_with_one_seed_are_equal(trained, features_dir, tmp_path):
 
 
 def started(features, folder: Path, jobs: int) -> subprocess.Popen:
-    words = ["cross-validate", "--features", features, "--name", "cv", "--jobs", jobs]
+    words = ["cross-validate", "--features", features, "--run", "cv", "--jobs", jobs]
     words += "--head linear --epochs 2 --batch-size 8 --folds 3".split()
     words += ["--checkpoint-dir", folder]
     program = "from violence_detection.cli import main; main()"
@@ -507,7 +507,7 @@ def fold_files(folder: Path) -> list[Path]:
 
 @pytest.mark.slow
 def test_members_are_trained_for_every_fold(features_dir, tmp_path, quick_baselines):
-    result = validate(features_dir, tmp_path, seeds=2, ensemble=True, epochs=1)
+    result = validate(features_dir, tmp_path, members=2, ensemble=True, epochs=1)
     assert result["complete"] and len(result["by_fold"]) == 2
     assert not (tmp_path / "cv" / "training").exists()
 
@@ -531,7 +531,7 @@ def test_a_pattern_groups_the_videos_at_hand(features_dir, tmp_path, untrained):
 def test_a_pattern_makes_unknown_recordings_known(tmp_path, untrained):
     features = draw_features(tmp_path / "drawn" / "space", grouping="none")
     assert validate(features, tmp_path, group_pattern=r"_(\d+)")["recordings_known"]
-    partly = validate(features, tmp_path, group_pattern=r"train_(\d+)", name="partly")
+    partly = validate(features, tmp_path, group_pattern=r"train_(\d+)", run="partly")
     assert not partly["recordings_known"] and not partly["clean"]
 
 
@@ -595,7 +595,7 @@ def draw_scene(path: Path, scene: np.ndarray, side: int) -> None:
 
 def test_near_duplicates_in_several_folds_are_not_clean(filmed, tmp_path, untrained):
     shown = call("--features", filmed, "--checkpoint-dir", tmp_path, "--folds", 2,
-                 "--name", "cv", "--seed", apart(filmed, tmp_path))  # fmt: skip
+                 "--run", "cv", "--seed", apart(filmed, tmp_path))  # fmt: skip
     result = json.loads((tmp_path / "cv" / "results.json").read_text())
     assert result["near_duplicates_searched"] and not result["clean"]
     assert result["leak_counts"]["near_duplicates"] in (2, 4)
@@ -625,10 +625,10 @@ def test_near_duplicates_are_kept_together_on_request(filmed, tmp_path, untraine
 
 @pytest.mark.slow
 def test_videos_are_summarised_once(filmed, tmp_path, untrained, monkeypatch):
-    first = validate(filmed, tmp_path, name="a")
+    first = validate(filmed, tmp_path, run="a")
     shutil.rmtree(tmp_path / "videos")
     monkeypatch.setattr(video_folder, "read_folder", None)
-    again = validate(filmed, tmp_path, name="b")
+    again = validate(filmed, tmp_path, run="b")
     for name in ("leak_counts", "near_duplicates_searched", "baselines"):
         assert again[name] == first[name]
 
@@ -731,18 +731,18 @@ def call(*words):
 
 def test_the_command_shows_tables_or_json(features_dir, tmp_path, untrained):
     words = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--folds", 2]
-    shown = call(*words, "--both", "--name", "a")
+    shown = call(*words, "--both", "--run", "a")
     assert shown.exit_code == 0, shown.output
     for part in ("recall ", "flagged ", "by fold ", "linear ", "random ", "majority", "sd "):
         assert part in shown.stdout
     tables = [line for line in shown.stdout.splitlines() if line.startswith(" " * 12)]
     assert max(len(line) for line in tables if "  " in line.strip()) <= 80
-    done = call(*words, "--random", "--name", "b", "--json")
+    done = call(*words, "--random", "--run", "b", "--json")
     result = json.loads(done.stdout)
     assert set(KEYS.split()) <= set(result) and result["grouped"] is False
     assert any(line.startswith("Random folds") for line in result["warnings"])
     assert done.stderr.count("Random folds") == 1
-    planned = call(*words, "--name", "c", "--dry-run")
+    planned = call(*words, "--run", "c", "--dry-run")
     assert "trainings   2: 2 folds, 1 repeat" in planned.stdout
     assert not (tmp_path / "c").exists()
 
@@ -755,14 +755,14 @@ def test_the_command_shows_tables_or_json(features_dir, tmp_path, untrained):
         (["--both", "--random"], "--both must come without --random"),
         (["--folds", "1"], "`folds` must be >= 2. Received: folds=1"),
         (["--folds", "9"], "9, and 8 of normal, 8 of violent"),
-        (["--name", "a/b"], "`name` must be the name of a folder"),
+        (["--run", "a/b"], "`run` must be the name of a folder"),
         (["--validation-fraction", "0"], "`validation_fraction` must be > 0"),
         (["--monitor", "none", "--validation-fraction", "0.2"], "must not be given with"),
-        (["--monitor", "none", "--seeds", "2"], "`seeds` must come with ensemble"),
+        (["--monitor", "none", "--members", "2"], "`members` must come with ensemble"),
         (["--monitor", "none", "--operating-point", "best_f1"], "there are no validation videos"),
         (["--operating-point", "false_alarms_per_hour=1"], "by evaluate --normal-footage"),
         (["--operating-point", "recall=2"], "recall must be a number > 0 and < 1"),
-        (["--group-near-duplicates", "--no-pictures"], "must come with pictures"),
+        (["--group-near-duplicates", "--no-read-videos"], "must come with read_videos"),
         (["--group-pattern", "("], "must be a regular expression"),
         (["--group-pattern", "nothing"], "must match the videos' paths"),
         (["--jobs", "0"], "`jobs` must be >= 1. Received: jobs=0"),
@@ -835,7 +835,7 @@ def test_a_detector_learns_from_the_normal_videos_of_the_other_folds(features_di
             "one_class": "mahalanobis",
             "folds": 2,
             "validation_fraction": 0.3,
-            "pictures": False,
+            "read_videos": False,
         }
     )
     result = run_cross_validation(config).to_json()

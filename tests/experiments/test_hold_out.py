@@ -63,7 +63,7 @@ def untrained(monkeypatch):
 
 
 def stage(features, folder, **settings) -> CrossValidationStage:
-    places = {"features": str(features), "checkpoint_dir": str(folder), "name": "cv"}
+    places = {"features": str(features), "checkpoint_dir": str(folder), "run": "cv"}
     quick = {"head": "linear", "epochs": 2, "monitor": "none"}
     return CrossValidationStage(CrossValidateConfig.from_flags({**quick, **places, **settings}))
 

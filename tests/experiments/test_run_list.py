@@ -104,7 +104,7 @@ def test_a_cross_validation_is_listed_by_all_folds_and_its_runs_are_not(tmp_path
     root = tmp_path / "runs"
     train_quickly(features, root, epochs=1)
     words = ["cross-validate", "--features", features, "--checkpoint-dir", root, "--folds", 2]
-    words += ["--head", "linear", "--epochs", 1, "--name", "cv", "--no-pictures", "--json"]
+    words += ["--head", "linear", "--epochs", 1, "--run", "cv", "--no-read-videos", "--json"]
     answer = CliRunner().invoke(cli.main, [*map(str, words), "--monitor", "none"])
     assert answer.exit_code == 0, answer.stderr
     rows = {row["name"]: row for row in run_json("--checkpoint-dir", root)["runs"]}

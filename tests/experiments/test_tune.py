@@ -132,7 +132,7 @@ def test_runs_are_kept_where_wanted(features_dir, tmp_path):
 
 def test_a_dry_run_writes_nothing(features_dir, tmp_path):
     settings = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
-    planned = SearchStage(TuneConfig.from_flags({**settings, "folds": 3, "seeds": 2})).prepare()
+    planned = SearchStage(TuneConfig.from_flags({**settings, "folds": 3, "members": 2})).prepare()
     assert (planned["trainings_per_trial"], planned["videos"]) == (6, 24)
     assert "learning_rate" in planned["space"] and tree_of(tmp_path) == []
 
@@ -209,7 +209,7 @@ def test_a_trial_that_is_clearly_worse_is_pruned(features_dir, tmp_path, monkeyp
     monkeypatch.setattr(
         tune_module, "suggest_values", lambda *_: {"learning_rate": next(rates), "epochs": 4}
     )
-    result = tune(features_dir, tmp_path / "c", trials=2, prune=prune)
+    result = tune(features_dir, tmp_path / "c", trials=2, prune_trials=prune)
     states = [row["state"] for row in trials_of(tmp_path / "c")]
     assert states == ["complete", "pruned" if prune else "complete"]
     assert (result["completed"], result["pruned"]) == ((1, 1) if prune else (2, 0))
@@ -248,7 +248,7 @@ def test_a_finished_study_gives_its_result_again_and_takes_more_trials(
 
 def test_no_trial_begins_after_the_timeout(copied, features_dir, monkeypatch):
     monkeypatch.setattr(Trainer, "run_epochs", None)
-    late = tune(features_dir, copied, trials=9, timeout=1e-9, resume=True)
+    late = tune(features_dir, copied, trials=9, timeout_s=1e-9, resume=True)
     assert late["trials"] == 4
 
 
@@ -362,7 +362,7 @@ def train_with(result, features, folder) -> TrainingResults:
 def test_trials_of_other_lengths_are_compared_at_the_same_epochs(features_dir, tmp_path):
     """The second fold begins after the most epochs that the first can have."""
     space = {"epochs": [1, 3]}
-    settings = {"folds": 2, "trials": 4, "prune": False, "early_stopping_patience": 0}
+    settings = {"folds": 2, "trials": 4, "prune_trials": False, "early_stopping_patience": 0}
     tune(features_dir, tmp_path / "c", space=space, **settings)
     storage = f"sqlite:///{tmp_path / 'c' / 'tune' / 'study.db'}"
     trials = optuna.load_study(study_name="tune", storage=storage).trials

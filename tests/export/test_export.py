@@ -199,7 +199,9 @@ def test_a_warning_is_in_the_model_card(trained):
 
 
 def test_videos_that_are_gone_cannot_check_an_end_to_end_export(run_dir, tmp_path):
-    with pytest.raises(DatasetError, match="--videos names their folder. Received: their fold"):
+    with pytest.raises(
+        DatasetError, match="--dataset-path names their folder. Received: their fold"
+    ):
         exported(run_dir, tmp_path)
     assert not tree_of(tmp_path)
 

@@ -89,7 +89,7 @@ def test_an_example_predicts_as_predict_does(name, run, video, predicted, tmp_pa
         pytest.skip(f"needs {part.missing()}")
     own = {} if part.ANY_SIZE else {"width": SIZE[0], "height": SIZE[1], "fps": FPS}
     result = export.export_run(
-        str(run), ExportConfig(format=name, output=str(tmp_path), clips=1, **own)
+        str(run), ExportConfig(format=name, output=str(tmp_path), videos_to_check=1, **own)
     )
     folder = Path(result.path).parent
     (folder / "video.mp4").symlink_to(video)

@@ -93,7 +93,7 @@ def test_weights_that_do_not_exist_are_named(trained, tmp_path):
 
 
 def test_another_folder_of_videos_must_hold_them(trained, tmp_path):
-    with pytest.raises(DatasetError, match="--videos names their folder. Received: "):
+    with pytest.raises(DatasetError, match="--dataset-path names their folder. Received: "):
         job_of(trained, videos=str(tmp_path))
 
 

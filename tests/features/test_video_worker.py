@@ -232,11 +232,11 @@ def test_a_decoder_that_hangs_costs_one_video(extract, monkeypatch):
         lambda self, entry: noted.append(entry.path) or note(self, entry),
     )
     # Batches of one video: with larger ones, the last waits for the hanging ones.
-    extraction = extract(max_failures=1.0, video_timeout=8.0, workers=3, batch_size=4)
+    extraction = extract(max_failures=1.0, video_timeout_s=8.0, workers=3, batch_size=4)
     assert counts(extraction) == (10, 0, 2)
     assert set(noted[-2:]) == {"fight/3.mp4", "noFight/3.mp4"}  # no other waited
     reasons = {reason for _, reason in extraction.failures}
-    assert reasons == {"it took longer than 8 s (--video-timeout)"}
+    assert reasons == {"it took longer than 8 s (--video-timeout-s)"}
 
 
 def test_a_pipe_in_place_of_a_video_is_not_waited_for(extract, dataset_dir):

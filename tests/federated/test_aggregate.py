@@ -94,7 +94,9 @@ def test_files_lead_to_a_run(federation, site_dirs):
     closed = aggregate(updates, folder)
     assert closed.results is None and len(closed.record.sites) == 2 and not closed.record.left_out
     sent = Path(closed.send)
-    last = [answer(site, sent, folder, n, name=f"no. {n}") for n, site in enumerate(site_dirs[:2])]
+    last = [
+        answer(site, sent, folder, n, site_name=f"no. {n}") for n, site in enumerate(site_dirs[:2])
+    ]
     done = aggregate(last, folder)
     assert Run.open(done.run).record().classes == ["normal", "violent"]
     assert done.to_json()["validation"]["videos"] == 16 and done.send == ""

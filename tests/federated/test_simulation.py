@@ -72,7 +72,7 @@ def test_a_full_batch_step_of_sgd_of_all_sites_is_the_step_on_their_pool(site_di
         "optimizer": "sgd",
         "schedule": "constant",
         "warmup_epochs": 0.0,
-        "clip_norm": 0.0,
+        "global_clipnorm": 0.0,
         "batch_size": 64,
         "learning_rate": 5.0,
         "weight_decay": 0.0,
@@ -91,7 +91,7 @@ def test_a_full_batch_step_of_sgd_of_all_sites_is_the_step_on_their_pool(site_di
 
 
 def test_what_a_federation_leaves_is_a_run_that_names_no_video(site_dirs, tmp_path):
-    result = federate(site_dirs, tmp_path, names="north, south,east")
+    result = federate(site_dirs, tmp_path, site_names="north, south,east")
     run = Run.open(result.results.run)
     record = run.record()
     assert record.classes == ["normal", "violent"] and record.window_s == 2.0
@@ -106,11 +106,13 @@ def test_what_a_federation_leaves_is_a_run_that_names_no_video(site_dirs, tmp_pa
     assert [row["site"] for row in rows] == ["1", "2", "3"] * 4
     assert [row["epoch"] for row in run.history()] == [1, 2]
     assert all(row["val_loss"] > 0 for row in run.history())
-    assert federate(site_dirs, tmp_path, names="north, south,east").to_json() == result.to_json()
+    assert (
+        federate(site_dirs, tmp_path, site_names="north, south,east").to_json() == result.to_json()
+    )
     with pytest.raises(ConfigError, match="other settings"):
-        federate(site_dirs, tmp_path, names="north, south,east", rounds=3)
-    with pytest.raises(ConfigError, match="names"):
-        federate(site_dirs, tmp_path, run="new", names="north")
+        federate(site_dirs, tmp_path, site_names="north, south,east", rounds=3)
+    with pytest.raises(ConfigError, match="--site-names"):
+        federate(site_dirs, tmp_path, run="new", site_names="north")
 
 
 def test_a_site_finds_its_own_leaks_in_an_evaluation(site_dirs, tmp_path):
@@ -158,7 +160,7 @@ def test_sites_that_do_not_fit_are_left_out_and_named(site_dirs, tmp_path):
         "normal": draw_features(tmp_path / "d" / "space", labels=("normal",), seed=7),
         "twice": Path(shutil.copytree(site_dirs[0], tmp_path / "e" / "space")),
     }
-    result = federate([*site_dirs, *names.values()], tmp_path, names=None)
+    result = federate([*site_dirs, *names.values()], tmp_path, site_names=None)
     assert [site.number for site in result.sites] == [1, 2, 3, 4]
     assert result.sites[3].by_class == {"normal": 16, "violent": 0}  # one class is enough
     reasons = {item.what: item.reason for round_, item in result.left_out}

@@ -214,7 +214,7 @@ def test_mistakes_are_shown_with_frames_and_attention_where_they_exist(page):
     text = page(mistakes=dataclasses.replace(WORST, false_alarms=[shown]))
     misses, alarms = text.split("Flagged normal videos")
     assert misses.index("0.020") < misses.index("0.400")
-    assert "No frames: --no-frames was given." in words(text)
+    assert "No frames: --no-show-frames was given." in words(text)
     assert f'src="{JPEG}"' in alarms
     heights = re.findall(r'<rect [^>]*height="([\d.]+)"', alarms)
     assert [float(height) for height in heights] == [0.143, 0.286, 1.0]

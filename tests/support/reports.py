@@ -95,7 +95,7 @@ METRICS = {
     "leaks": [],
     "leak_counts": {"recordings": 0, "identical": 0, "near_duplicates": 0},
     "near_duplicates_searched": False,
-    "near_duplicates_reason": "--no-pictures was given",
+    "near_duplicates_reason": "--no-read-videos was given",
     "accuracy": 0.85,
     "accuracy_ci": [0.78, 0.91],
     "accuracy_ci_wilson": [0.767, 0.907],
@@ -200,7 +200,7 @@ CONTEXT = ReportContext("checkpoints/night & day", "shop <1>", date(2026, 11, 29
 
 
 def mistake(path, label, probability, predicted, *, frames=(), attention=None) -> Mistake:
-    reason = "" if frames else "--no-frames was given"
+    reason = "" if frames else "--no-show-frames was given"
     return Mistake(path, label, "g1", probability, predicted, attention, frames, reason)
 
 

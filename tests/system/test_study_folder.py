@@ -94,7 +94,7 @@ def test_anything_else_is_refused_and_left_alone(tmp_path, what):
         (tmp_path / "study").mkdir()
         (tmp_path / "study" / "thesis.txt").write_text("years of work")
     before = tree_of(tmp_path)
-    with pytest.raises(ConfigError, match="--name must name a new folder or a study. .*not a stu"):
+    with pytest.raises(ConfigError, match="--run must name a new folder or a study. .*not a stu"):
         named(tmp_path)
     assert tree_of(tmp_path) == before
 
@@ -207,7 +207,7 @@ def test_force_starts_a_new_study_too(tmp_path):
 
 def test_two_processes_are_refused(started):
     with started.lock():
-        with pytest.raises(ConfigError, match="in use by another process; .*another --name"):
+        with pytest.raises(ConfigError, match="in use by another process; .*another --run"):
             started.lock().__enter__()
         alone = study_in(started.dir.parent, remedy="use --force")
         with pytest.raises(ConfigError, match="in use by another process; wait until it ends.$"):

@@ -155,7 +155,7 @@ def test_a_training_with_a_small_validation_chooses_on_folds(tmp_path):
         "head": "linear",
         "epochs": 2,
         "calibration_folds": 2,
-        "seeds": 2,
+        "members": 2,
         "ensemble": True,
     }
     results = train.train_classifier(TrainConfig.from_flags(settings))

@@ -52,7 +52,7 @@ def test_invalid_machines_are_refused(settings, message):
     ("settings", "message"),
     [
         ({"features": None}, "must have --features, .* Received: --dataset-path"),
-        ({"seeds": 2}, "must have one seed. Received: --seeds 2"),
+        ({"members": 2}, "must have one member. Received: --members 2"),
         ({"run": None}, "must have --run, the same on all. Received: nothing"),
         ({"virtual_devices": 2}, "must have no --virtual-devices.* Received: 2"),
     ],
@@ -63,7 +63,7 @@ def test_settings_for_one_machine_are_refused_on_several(settings, message):
         run_setup.find_cluster(
             ("a:1", "b:1"),
             0,
-            **{"features": "/f", "run": "run", "virtual_devices": None, "seeds": 1, **settings},
+            **{"features": "/f", "run": "run", "virtual_devices": None, "members": 1, **settings},
         )
 
 
@@ -97,10 +97,10 @@ def test_what_an_average_would_ignore_is_refused():
 
 
 def test_an_ensemble_has_members():
-    with pytest.raises(ConfigError, match="`ensemble` must come with seeds >= 2"):
+    with pytest.raises(ConfigError, match="`ensemble` must come with members >= 2"):
         TrainConfig(ensemble=True)
     with pytest.raises(ConfigError, match="must be <= 2147483648"):
-        TrainConfig(seed=2**31 - 1, seeds=2)
+        TrainConfig(seed=2**31 - 1, members=2)
 
 
 def test_the_loss_with_class_weights_of_its_own_switches_the_others_off():

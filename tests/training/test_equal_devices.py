@@ -45,8 +45,8 @@ CASES = {
     },
     "float16": {"precision": "mixed_float16", "head": RECURRENT},
     "bfloat16": {"precision": "mixed_bfloat16", "head": RECURRENT},
-    "clipped": {"clip_norm": 0.01},
-    "not clipped": {"clip_norm": 0.0},
+    "clipped": {"global_clipnorm": 0.01},
+    "not clipped": {"global_clipnorm": 0.0},
     "class weights": {"labels": "uneven"},
     "no class weights": {"labels": "uneven", "use_class_weights": False},
     "sampling by the square root": {"labels": "uneven", "sampling": "sqrt"},
@@ -62,7 +62,7 @@ CASES = {
     "sam": {"sam_rho": 0.05},
     "sam, clipped, in float16": {
         "sam_rho": 0.05,
-        "clip_norm": 0.1,
+        "global_clipnorm": 0.1,
         "precision": "mixed_float16",
     },
     "weight decay": {"weight_decay": 0.5},
@@ -103,7 +103,7 @@ CASES = {
         "sam_rho": 0.05,
         "ema_decay": 0.9,
         "gradient_accumulation": 2,
-        "clip_norm": 0.1,
+        "global_clipnorm": 0.1,
         "weight_decay": 0.3,
         "labels": "uneven",
     },
@@ -241,7 +241,7 @@ def plain(features, tmp_path_factory):
 @pytest.mark.parametrize(
     "asked",
     [
-        {"clip_norm": 0.01},
+        {"global_clipnorm": 0.01},
         {"use_class_weights": False},
         {"ema_decay": 0.9},
         {"swa_fraction": 0.5},
@@ -317,7 +317,7 @@ def test_the_cases_cover_every_setting_of_the_step():
         # paths, devices, the kept epoch and models, and the report
         "seed dataset_path features normal_class checkpoint_dir run resume warmup_epochs "
         "use_focal_loss mixed_precision xla virtual_devices deterministic monitor "
-        "early_stopping_patience checkpoint_epochs init_from seeds ensemble recall_bar "
+        "early_stopping_patience checkpoint_epochs init_from members ensemble recall_bar "
         "operating_point profile calibrate_by calibration_folds one_class class_threshold "
         # "taught" compares them
         "teacher teacher_features teacher_temperature teacher_weight allow_teacher_overlap "

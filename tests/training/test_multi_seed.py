@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow  # its fixtures train or extract
 
 SEEDS = ("seed_7", "seed_8", "seed_9")
 # Dropout: else the seed decides the order of the videos only.
-ASKED = {"seed": 7, "seeds": 3, "head": "linear(dropout=0.5)", "learning_rate": 0.05}
+ASKED = {"seed": 7, "members": 3, "head": "linear(dropout=0.5)", "learning_rate": 0.05}
 
 
 def clips_of(features: Path, split: str) -> np.ndarray:
@@ -56,7 +56,7 @@ def ensemble(features_dir, tmp_path_factory) -> dict:
 
 
 def test_a_member_is_the_run_of_its_seed(members, features_dir, tmp_path):
-    alone = train_quickly(features_dir, tmp_path, **ASKED | {"seeds": 1, "seed": 8})
+    alone = train_quickly(features_dir, tmp_path, **ASKED | {"members": 1, "seed": 8})
     member = Path(members["run"]) / "seed_8"
     np.testing.assert_array_equal(weights(member), weights(Path(alone["run"])))
     assert read_history(member) == read_history(Path(alone["run"]))
@@ -80,7 +80,7 @@ def test_what_was_got_is_what_all_members_got(features_dir, tmp_path, monkeypatc
         return dataclasses.replace(self.effective, xla=trainer.settings.seed == 7)
 
     monkeypatch.setattr(TrainingJob, "effective_in", effective_in)
-    asked = ASKED | {"seeds": 2, "epochs": 1}
+    asked = ASKED | {"members": 2, "epochs": 1}
     result = train_quickly(features_dir, tmp_path, **asked)
     run = Run.open(result["run"])
     assert result["effective"]["xla"] is run.results().effective.xla is False
@@ -89,7 +89,7 @@ def test_what_was_got_is_what_all_members_got(features_dir, tmp_path, monkeypatc
 
 
 def test_each_member_has_a_trace(features_dir, tmp_path):
-    asked = ASKED | {"seeds": 2, "epochs": 2, "profile": "1,2"}
+    asked = ASKED | {"members": 2, "epochs": 2, "profile": "1,2"}
     rows = train_quickly(features_dir, tmp_path, **asked)["seeds"]
     assert [row["profiled_steps"] for row in rows] == [[1, 2], [1, 2]]
 
@@ -165,7 +165,7 @@ def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, 
 def test_a_kill_in_the_third_member_resumes_there(features_dir, tmp_path):
     program = "from violence_detection.cli import main; main()"
     asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--run", "run"]
-    asked += ["--head", "linear", "--epochs", 40, "--seeds", 3, "--seed", 7, "--json"]
+    asked += ["--head", "linear", "--epochs", 40, "--members", 3, "--seed", 7, "--json"]
     asked += ["--early-stopping-patience", 0, "--deterministic"]
     words = [sys.executable, "-c", program, "train", *map(str, asked)]
     third = tmp_path / "run" / "seed_9" / "training_history.csv"
@@ -189,12 +189,12 @@ def test_a_kill_in_the_third_member_resumes_there(features_dir, tmp_path):
 
 
 def test_force_keeps_members_if_the_model_cannot_be_built(features_dir, tmp_path, monkeypatch):
-    train_quickly(features_dir, tmp_path, seeds=2, epochs=1)
+    train_quickly(features_dir, tmp_path, members=2, epochs=1)
 
     def never(*_, **__):
         raise AssertionError
 
     monkeypatch.setattr(step_builder, "build_classifier", never)
     with pytest.raises(AssertionError):
-        train_quickly(features_dir, tmp_path, seeds=2, force=True)
+        train_quickly(features_dir, tmp_path, members=2, force=True)
     assert Run.open(tmp_path / "run" / "seed_43").finished

@@ -179,7 +179,7 @@ def _interrupted(_):
 
 @pytest.mark.slow
 def test_members_have_the_run_s_split(features_dir, tmp_path):
-    run = Path(train_quickly(features_dir, tmp_path, epochs=1, seeds=2, **ALL)["run"])
+    run = Path(train_quickly(features_dir, tmp_path, epochs=1, members=2, **ALL)["run"])
     tables = [split_of(run / name) for name in (".", "seed_42", "seed_43")]
     assert tables[0] == tables[1] == tables[2]
     assert "test" not in tables[0].values()

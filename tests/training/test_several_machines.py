@@ -45,7 +45,7 @@ ALL_AT_ONCE = PLAIN | {
     "sam_rho": 0.05,
     "ema_decay": 0.9,
     "gradient_accumulation": 2,
-    "clip_norm": 0.1,
+    "global_clipnorm": 0.1,
     "weight_decay": 0.3,
 }
 

@@ -33,7 +33,9 @@ def small_model() -> keras.Model:
     return keras.Sequential(layers)
 
 
-def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=0.0, **settings):
+def step_over(
+    replicas, *, build=small_model, rate=0.1, momentum=0.9, global_clipnorm=0.0, **settings
+):
     """A step whose model and optimiser begin the same at every call."""
     strategy = strategy_over(replicas)
     keras.utils.set_random_seed(3)
@@ -48,7 +50,7 @@ def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=
         optimizer=optimizer,
         strategy=strategy,
         schedule=lambda _: rate,
-        **{"clip_norm": clip_norm, "xla": False, **settings},
+        **{"global_clipnorm": global_clipnorm, "xla": False, **settings},
     )
 
 
@@ -89,7 +91,7 @@ def assert_equal(weights, expected, before, tolerance):
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_clipping_scales_the_whole_gradient_to_the_norm(replicas):
-    step = step_over(replicas, rate=1.0, momentum=0.0, clip_norm=0.01)
+    step = step_over(replicas, rate=1.0, momentum=0.0, global_clipnorm=0.01)
     before = weights_of(step)
     (result,) = learn(step, drawn_clips(8), steps=1)
     assert result["gradient_norm"] > 0.1
@@ -118,10 +120,10 @@ def test_the_rate_of_a_step_is_that_of_its_middle():
 
 CASES = {
     "plain": ("float32", {}, None),
-    "clipped": ("float32", {"clip_norm": 0.05}, None),
+    "clipped": ("float32", {"global_clipnorm": 0.05}, None),
     "class weights": ("float32", {}, np.where(np.arange(VIDEOS) % 2, 0.6, 1.7)),
-    "float16": ("mixed_float16", {"clip_norm": 0.5}, None),
-    "bfloat16": ("mixed_bfloat16", {"clip_norm": 0.5}, None),
+    "float16": ("mixed_float16", {"global_clipnorm": 0.5}, None),
+    "bfloat16": ("mixed_bfloat16", {"global_clipnorm": 0.5}, None),
 }
 
 
@@ -280,7 +282,7 @@ def poisoned(row: int) -> FeatureDataset:
 )
 def test_an_overflow_on_any_replica_skips_the_step_and_halves_the_scale(replicas, row):
     with devices.dtype_policy("mixed_float16"):
-        step = step_over(replicas, clip_norm=1.0)
+        step = step_over(replicas, global_clipnorm=1.0)
         before, scale = weights_of(step), step.scale
         (result,) = learn(step, poisoned(row), steps=1)
         assert (result["finite"], step.scale, step.steps) == (0.0, scale / 2, 1)

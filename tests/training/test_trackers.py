@@ -80,7 +80,7 @@ def test_settings_epochs_and_results_are_sent_and_no_path_of_the_machine(
 def test_several_seeds_are_a_tracked_run_each_and_one_for_the_kept_model(
     mlflow, features_dir, tmp_path
 ):
-    train_quickly(features_dir, tmp_path, tracker="mlflow", epochs=1, seeds=2)
+    train_quickly(features_dir, tmp_path, tracker="mlflow", epochs=1, members=2)
     assert list(mlflow.runs) == ["run seed 42", "run seed 43", "run"]
     assert all(run["ended"] for run in mlflow.runs.values())
     assert "val_auc" in mlflow.runs["run seed 43"]["metrics"]

@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import click
 import cloup
 
-from violence_detection.errors import ViolenceDetectionError
+from violence_detection import setting_names
+from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.reports import console
 from violence_detection.settings import COMMON
 from violence_detection.system import files, progress
@@ -59,6 +60,11 @@ class _ExitStatus:
             return 2
         except click.ClickException as error:
             return _fail(error.format_message(), error.exit_code)
+        except CacheError as error:
+            for path in error.choices:
+                click.echo(f"    {path}", err=True)
+            listed = ", listed above" if error.choices else ""
+            return _fail(f"{error.message}{listed}", error.exit_status)
         except ViolenceDetectionError as error:
             return _fail(str(error), error.exit_status)
         except (click.Abort, KeyboardInterrupt):
@@ -92,10 +98,30 @@ class Command(_ExitStatus, cloup.Command):
         layout = {"max_width": _MAX_COLUMNS, "col2_min_width": _MIN_TEXT_COLUMNS}
         super().__init__(*args, formatter_settings=layout, **kwargs)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _with_new_name(error, self) from error
+
     def get_default_option_group(self, ctx: click.Context, *_: Any, **__: Any) -> cloup.OptionGroup:
         group = cloup.OptionGroup(COMMON)
         group.options = self.get_ungrouped_options(ctx)  # with --help
         return group
+
+
+def _with_new_name(error: click.NoSuchOption, command: click.Command) -> click.NoSuchOption:
+    """The error of an unknown option; it names the new option where the unknown one is a former
+    name."""
+    former = error.option_name.removeprefix("--").replace("-", "_")
+    is_off = former.startswith("no_")
+    options = {item.name: item for item in command.params if isinstance(item, click.Option)}
+    new = setting_names.new_name(former.removeprefix("no_") if is_off else former, options)
+    flags = new and (options[new].secondary_opts if is_off else options[new].opts)
+    if not flags:
+        return error
+    text = f"No such option: {error.option_name}. It is called {flags[0]}."
+    return click.NoSuchOption(error.option_name, text, ctx=error.ctx)
 
 
 class Group(_ExitStatus, cloup.Group):

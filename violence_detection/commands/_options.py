@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from violence_detection import registry, units
 from violence_detection.commands._exit import CommonFlags, start_logging
+from violence_detection.commands._settings_file import read_settings
 from violence_detection.settings import COMMON, GROUPS, Config, Setting
 
 
@@ -88,7 +89,8 @@ def options_of(config: type[Config], *, writes: bool = True) -> Callable:
             flags = {name: value for name, value in flags.items() if value is not None}
             start_logging(common)
             file = values.pop("config")
-            settings = config.from_flags(flags, Path(file) if file else None)
+            in_file = read_settings(Path(file)) if file else None
+            settings = config.from_flags(flags, in_file)
             return function(*args, settings, common, **values)
 
         names = [setting.name for setting in config.settings()]
@@ -105,7 +107,7 @@ def _common_options(writes: bool) -> list[Callable]:
             "--config",
             type=PATH,
             metavar="FILE",
-            help="JSON file of settings; an option overrides it.",
+            help="File of settings, in JSON or YAML; an option overrides it.",
         ),
         click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
         click.option("-v", "--verbose", is_flag=True, help="Log more on stderr."),
@@ -149,10 +151,10 @@ def _metavar(setting: Setting) -> str | None:
         return rule.metavar
     if rule.choices:
         return "|".join(rule.choices)
-    if rule.registry or rule.canonical:
-        return "SPEC"
     if rule.path:
         return rule.path
+    if rule.registry or rule.canonical:
+        return "SPEC"
     return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(setting.type)
 
 

@@ -1,14 +1,16 @@
 """The command `advise`: settings of a training, with reasons, from its dataset."""
 
-import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.advice_config import AdviseConfig
+from violence_detection.features import space_lookup
 from violence_detection.reports import console
 from violence_detection.units import counted
 
@@ -47,11 +49,10 @@ def result_lines(result: "AdviceResult") -> list[str]:
     classes = ", ".join(f"{count} {name}" for name, count in facts.counts.items())
     known = "" if facts.recordings_known else " (not all are known)"
     option, value = result.source
-    command = f"violence-detection train {option} {shlex.quote(value)}"
+    data = Path(value) if option == "--dataset-path" else space_lookup.shortest_path(value)
+    following = ("advise", option, data, "--output", "advice.json")
     if result.config:
-        command += f" --config {shlex.quote(result.config)}"
-    else:
-        command = f"violence-detection advise {option} {shlex.quote(value)} --output advice.json"
+        following = ("train", option, data, "--config", Path(result.config))
     return [
         f"videos      {facts.videos} of {counted(facts.recordings, 'recording')}{known}: {classes}",
         "",
@@ -59,7 +60,7 @@ def result_lines(result: "AdviceResult") -> list[str]:
         "",
         *_cost_lines(result),
         *(_curve_lines(result.curve) if result.curve else []),
-        f"next        {command}",
+        next_line(*following),
     ]
 
 

@@ -14,7 +14,9 @@ from violence_detection.commands._exit import (
     prints_to_stderr,
     run_stage,
 )
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, option_in_group, options_of
+from violence_detection.features import space_lookup
 from violence_detection.features.cache_config import (
     CacheConfig,
     CacheExportConfig,
@@ -230,5 +232,5 @@ def _import_lines(result: "CacheImportResult") -> list[str]:
         *console.failure_lines(result.left_out, label="left out"),
         "nothing is written (--dry-run)"
         if result.dry_run
-        else f"next        violence-detection train --features {result.features}",
+        else next_line("train", "--features", space_lookup.shortest_path(result.features)),
     ]

@@ -1,6 +1,5 @@
 """The command `check`: problems of a folder of videos, before extraction."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ import click
 
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.errors import ConfigError
 from violence_detection.features import config
@@ -17,6 +17,7 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     from violence_detection.features.folder_check import FolderCheck
 
+_PASSED_ON = ("group_pattern", "frames", "frames_fps")  # to extract-features
 _MAX_VALUES = 4  # sizes, rates and cameras that are listed
 
 
@@ -45,14 +46,14 @@ def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> 
 
             overview = dataset_overview.overview(inspected, blur=settings.blur_faces)
             dataset_report.write_report(page, overview)
-    values, lines = result.as_dict(), _lines(result, video_dir)
+    values, lines = result.as_dict(), _lines(result, video_dir, settings)
     if page:
         values["report"] = str(page.resolve())
         lines.append(f"report      {'would be written to ' if shared.dry_run else ''}{page}")
     finish(values, shared, lines, failed=result.findings)
 
 
-def _lines(result: "FolderCheck", video_dir: str) -> list[str]:
+def _lines(result: "FolderCheck", video_dir: str, settings: config.CheckConfig) -> list[str]:
     lines = _summary_lines(result)
     for kind in ("unreadable", "damaged", "short", "frozen", "black", "rate", "sparse"):
         problems = getattr(result, kind)
@@ -70,14 +71,18 @@ def _lines(result: "FolderCheck", video_dir: str) -> list[str]:
     lines += _listed("scenes", result.scenes)
     lines += _listed("note", [f"in the split, {text}" for text in result.splits])
     lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
-    quoted = shlex.quote(video_dir)
-    extraction = f"violence-detection extract-features {quoted}"
+    given = {name: settings.as_dict()[name] for name in _PASSED_ON if name in settings.given}
+    options = setting_words(given)
     if not result.findings:
-        return [*lines, "No problems found.", f"next        {extraction}"]
+        return [
+            *lines,
+            "No problems found.",
+            next_line("extract-features", Path(video_dir), *options),
+        ]
     lines.append(f"problems    {result.findings}; mend them, and check again")
     # What training refuses is mended before hours of extraction.
-    again = f"violence-detection check {quoted}"
-    return [*lines, f"next        {again if result.training else extraction}"]
+    command = "check" if result.training else "extract-features"
+    return [*lines, next_line(command, Path(video_dir), *options)]
 
 
 def _summary_lines(result: "FolderCheck") -> list[str]:

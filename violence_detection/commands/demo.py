@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.config import DemoConfig
 from violence_detection.reports import console
@@ -98,6 +99,14 @@ class _WatchedDemoStage:
 
 def result_lines(result: "DemoResult") -> list[str]:
     """The console text of a demo."""
+    return [*_fact_lines(result), _next(result)]
+
+
+def _next(result: "DemoResult") -> str:
+    return next_line("predict", Path(result.run), Path(result.prediction["path"]))
+
+
+def _fact_lines(result: "DemoResult") -> list[str]:
     return [
         f"accuracy    {result.test_accuracy:.1%} on {result.test_videos} drawn test clips",
         f"mean image  {result.mean_image_accuracy:.1%} from the mean image alone: only the motion "
@@ -122,7 +131,7 @@ def _watched_lines(result: _WatchedDemo) -> list[str]:
             f"{max(score.delays_s):.1f} s at most"
         )
     return [
-        *result_lines(result.demo),
+        *_fact_lines(result.demo),
         "",
         f"watched     {live.seconds:.0f} s; {len(live.cameras_up)} of "
         f"{counted(len(live.cameras), 'camera')} up; {live.windows} windows judged, "
@@ -134,4 +143,5 @@ def _watched_lines(result: _WatchedDemo) -> list[str]:
         f"cameras     {live.cameras_file}",
         f"events      {live.data}",
         f"note        {CAVEAT}",
+        _next(result.demo),
     ]

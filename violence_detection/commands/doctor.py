@@ -1,13 +1,15 @@
 """The command `doctor`: checks of the machine, and a rehearsal of a training."""
 
-import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.doctor_config import DoctorConfig
+from violence_detection.features import space_lookup
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def _lines(result: "Diagnosis", settings: DoctorConfig) -> list[str]:
     if failed:
         names = ", ".join(check.name for check in result.findings)
         return [*lines, "", f"problems    {counted(failed, 'check')} failed: {names}"]
-    return [*lines, "", "No problems found.", f"next        {_next(settings)}"]
+    return [*lines, "", "No problems found.", _next(settings)]
 
 
 def _check_lines(check: "CheckResult") -> list[str]:
@@ -59,7 +61,7 @@ def _check_lines(check: "CheckResult") -> list[str]:
 def _next(settings: DoctorConfig) -> str:
     train = settings.train
     if train.features is not None:
-        return f"violence-detection advise --features {shlex.quote(train.features)}"
+        return next_line("advise", "--features", space_lookup.shortest_path(train.features))
     if train.dataset_path is not None:
-        return f"violence-detection extract-features {shlex.quote(train.dataset_path)}"
-    return "violence-detection check VIDEO_DIR"
+        return next_line("extract-features", Path(train.dataset_path))
+    return next_line("check", "VIDEO_DIR")

@@ -1,10 +1,12 @@
 """The command `ensemble`: one run of several that see the videos in different ways."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.reports import console
 from violence_detection.training.config import EnsembleConfig
@@ -27,7 +29,7 @@ def ensemble(settings: EnsembleConfig, flags: CommonFlags, runs: tuple[str, ...]
 
     It predicts the mean of their logits, each at its run's temperature, and has a temperature and
     a threshold of its own. It is a run like any other: `predict` decodes each video once for all of
-    them. Runs of one feature space are averaged by `train --seeds N --ensemble`."""
+    them. Runs of one feature space are averaged by `train --members N --ensemble`."""
 
     def make() -> Stage:
         from violence_detection.training.ensemble import EnsembleStage
@@ -44,6 +46,9 @@ def _lines(results: "TrainingResults") -> list[str]:
         f"validation  {console.format_scores(scores.validation)}",
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
         *[f"warning     {line}" for line in scores.warnings],
-        f"next        violence-detection evaluate {results.run}"
-        + ("" if scores.test else " --split validation"),
+        next_line(
+            "evaluate",
+            Path(results.run),
+            *(() if scores.test else ("--split", "validation")),
+        ),
     ]

@@ -1,11 +1,13 @@
 """The command `evaluate`: metrics, diagnostics and a report of a run on a split."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.metrics.sample_size import (
@@ -65,6 +67,7 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         *_warning_lines(result),
         f"leaks       {_leaks_text(result)}",
         f"report      {result.report}",
+        next_line("predict", Path(result.run), "VIDEO"),
     ]
 
 

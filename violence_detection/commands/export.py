@@ -1,10 +1,12 @@
 """The command `export`: a run's model as a file for other software, checked against the run."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.export import config
 from violence_detection.reports import console
@@ -66,7 +68,7 @@ def _bundle_lines(result: "BundleResult") -> list[str]:
         f"folder      {result.path}",
         f"size        {_size(result.bytes)}, with {', '.join(result.weights) or 'random weights'}",
         f"checked     {checked if result.videos_checked else 'on no video: they are not here'}",
-        f"next        violence-detection predict {result.path} VIDEO",
+        next_line("predict", Path(result.path), "VIDEO"),
     ]
 
 

@@ -7,9 +7,10 @@ import click
 
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.datasets.video_files import EXTENSIONS
-from violence_detection.features import config
+from violence_detection.features import config, space_lookup
 from violence_detection.reports import console
 
 if TYPE_CHECKING:
@@ -45,12 +46,6 @@ def extract_features(settings: config.ExtractConfig, shared: CommonFlags, video_
     )
 
 
-def _shown_path(folder: Path) -> Path:
-    """A folder as a command in the current folder names it."""
-    current = Path.cwd()
-    return folder.relative_to(current) if folder.is_relative_to(current) else folder
-
-
 def console_lines(result: "ExtractionResult") -> list[str]:
     """The console text of an extraction."""
     slow = [f"{path} {seconds:.0f} s" for path, seconds in result.slowest if seconds >= _SLOW_S]
@@ -62,7 +57,7 @@ def console_lines(result: "ExtractionResult") -> list[str]:
         f"time        {units.format_duration(result.seconds)}, {result.videos_per_s:.1f} videos/s",
         *([f"slow        {', '.join(slow)} to decode"] if slow else []),
         *console.failure_lines(result.failures),
-        f"next        violence-detection train --features {_shown_path(result.features)}"
+        next_line("train", "--features", space_lookup.shortest_path(result.features))
         if result.complete
         else "next        the other shards, then training",
     ]

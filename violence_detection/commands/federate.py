@@ -1,10 +1,12 @@
 """The command `federate`: training over sites that keep their features."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from violence_detection.commands._exit import CommonFlags, Group, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.federated import config
 from violence_detection.reports import console
@@ -205,5 +207,5 @@ def _run_lines(results: "TrainingResults") -> list[str]:
         f"validation  {console.format_scores(scores.validation)}",
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
         *[f"warning     {line}" for line in scores.warnings],
-        f"next        violence-detection evaluate {results.run} --features FEATURES",
+        next_line("evaluate", Path(results.run), "--features", "FEATURES"),
     ]

@@ -1,10 +1,12 @@
 """The command `label`: a reviewer's label into the dataset."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.evaluation.config import LabelConfig
 
@@ -56,4 +58,5 @@ def label_lines(result: "LabelResult") -> list[str]:
         lines.append(f"warning     {row} overlaps with this part: the labels contradict each other")
     if result.dry_run:
         return [*lines, "nothing is written (--dry-run)"]
-    return [*lines, "next        extract-features, then train: both use the new label"]
+    root = Path(result.videos_csv).parent
+    return [*lines, next_line("extract-features", root, *setting_words(result.extraction))]

@@ -1,11 +1,13 @@
 """The command `robustness`: scores of a run on corrupted copies of the videos."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.metrics.sample_size import FEW_RECORDINGS
@@ -64,8 +66,8 @@ def result_lines(result: "RobustnessResult") -> list[str]:
         *console.failure_lines(_with_conditions(result.failures), whole="robustness.json"),
         f"table       {result.table}",
         f"figure      {result.picture}",
-        f"next        violence-detection evaluate {result.run} --split {result.split} "
-        "(its report then shows these numbers)",
+        "report      the next one of evaluate shows these numbers",
+        next_line("evaluate", Path(result.run), "--split", result.split),
     ]
 
 

@@ -1,10 +1,12 @@
 """The command `train`: features to a run."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
 from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
 from violence_detection.reports import console
@@ -61,8 +63,7 @@ def result_lines(results: "TrainingResults") -> list[str]:
         *_threshold_help(scores.operating_point),
         *_sanity_check_lines(scores),
         *console.failure_lines(results.failures),
-        f"next        violence-detection evaluate {results.run}"
-        + ("" if scores.test else " --split validation"),
+        next_line("evaluate", Path(results.run), *_split_words(scores)),
     ]
 
 
@@ -82,10 +83,13 @@ def _detector_lines(results: "TrainingResults") -> list[str]:
         *console.failure_lines(results.failures),
         "unknown     how much violence it finds: evaluate --features LABELLED measures that on "
         "labelled videos",
-        f"next        violence-detection evaluate {results.run}"
-        + ("" if scores.test else " --split validation")
-        + " --normal-footage FOLDER counts its false alarms per hour",
+        "alarms      an hour are not known either: evaluate --normal-footage FOLDER counts them",
+        next_line("evaluate", Path(results.run), *_split_words(scores)),
     ]
+
+
+def _split_words(scores: "RunScores") -> tuple[str, ...]:
+    return () if scores.test else ("--split", "validation")
 
 
 def _epochs_text(summary: "TrainingSummary") -> str:

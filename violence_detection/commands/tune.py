@@ -1,13 +1,16 @@
 """The command `tune`: a hyperparameter search."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.config import TuneConfig
+from violence_detection.features import space_lookup
 from violence_detection.reports import console
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ def result_lines(result: "SearchResult") -> list[str]:
         f"best        {result.monitor} {result.best_value:.4f}, trial {result.best_trial}",
         *console.format_table(result.best_settings, "            "),
         f"note        {result.note}",
-        f"next        violence-detection train --features {result.features} --config "
-        f"{result.best_config}",
+        next_line(
+            *("train", "--features", space_lookup.shortest_path(result.features)),
+            *("--config", Path(result.best_config)),
+        ),
     ]

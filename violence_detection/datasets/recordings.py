@@ -116,7 +116,7 @@ def find_near_duplicates(
         max_bits: Largest distance of near-duplicates, of the 64 bits of a frame's hash.
     """
     if not read_videos:
-        return NearDuplicates.not_searched("--no-pictures was given"), None
+        return NearDuplicates.not_searched("--no-read-videos was given"), None
     available = summary_cache.summaries_of(entries, video_dir=video_dir, path=summaries_path)
     # Uniform videos have hashes that say nothing about them.
     rows = np.flatnonzero(~available.summaries.is_uniform)

@@ -28,7 +28,7 @@ from violence_detection.units import counted
 _MODEL = "model"
 _MAX_TRAINING = 4000  # training videos that the baselines are fitted on
 _MAX_DECODED = 1000  # of these, that are decoded for a summary
-NO_PICTURES = "--no-pictures was given"
+NOT_READ = "--no-read-videos was given"
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _joint_baselines(
     )
     decoded = dataset.balanced_rows(train_clips.labels, _MAX_DECODED, proportional=True)
     summary_rows = np.concatenate([decoded, len(train_clips) + np.arange(len(clips))])
-    summaries: VideoSummaries | str = NO_PICTURES
+    summaries: VideoSummaries | str = NOT_READ
     if read_videos:
         parts = [
             baselines.complete_summaries(

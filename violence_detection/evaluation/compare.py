@@ -209,7 +209,7 @@ class ComparisonStage:
             features=features,
             bootstrap=config.bootstrap,
             seed=config.seed,
-            pictures=config.pictures,
+            read_videos=config.read_videos,
         )
         return EvaluationStage(str(compared.run.dir), evaluation, force=self._force)
 
@@ -245,7 +245,7 @@ class ComparisonStage:
         groups, grouped = _recordings(a, b)
         resampling = {"resamples": self._config.bootstrap, "seed": self._config.seed}
         summary_a, summary_b = (
-            compared.summary(predictions, violent, read_videos=self._config.pictures)
+            compared.summary(predictions, violent, read_videos=self._config.read_videos)
             for compared, predictions in ((a, predictions_a), (b, predictions_b))
         )
         accuracy = paired_tests.accuracy_difference(

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from violence_detection import units
-from violence_detection.datasets.split_words import split_of_word
+from violence_detection.datasets.split_words import SPLITS, split_of_word
 from violence_detection.errors import ConfigError
+from violence_detection.features import space_lookup
 from violence_detection.features.config import CheckConfig, ExtractConfig, resolve_weights
 from violence_detection.inference.config import PredictConfig, PredictorConfig
 from violence_detection.metrics import operating_points
@@ -27,11 +28,13 @@ class EvaluateConfig(CommandConfig):
     )
     features: str | None = option(
         None,
-        "Folder of features; default: that of the run's training.",
+        "Folder of features from extract-features, or the dataset of a single feature space: its "
+        "folder or its name; default: that of the run's training.",
         group="Data",
         path="DIRECTORY",
+        canonical=space_lookup.resolved,
     )
-    frames: bool = option(
+    show_frames: bool = option(
         True,
         "Show frames of the worst mistakes in the report. The frames can show people.",
         group="Output",
@@ -39,10 +42,10 @@ class EvaluateConfig(CommandConfig):
     blur_faces: bool = option(
         False,
         "Pixelate moving regions of these frames, and cover detected faces. A person who stands "
-        "still and whose face is not detected stays recognisable; only --no-frames prevents that.",
+        "still and whose face is not detected stays recognisable; only --no-show-frames prevents that.",
         group="Output",
     )
-    pictures: bool = option(
+    read_videos: bool = option(
         True,
         "Read the videos, where they still exist, to find near-duplicates across splits, errors "
         "by brightness and resolution, and the baselines that use pixels. Each video is decoded "
@@ -159,12 +162,14 @@ class EvaluateConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.blur_faces and not self.frames:
-            raise ConfigError("`blur_faces` must come with frames. Received: frames=False")
-        resolve_weights(self)
-        if self.group_near_duplicates and not self.pictures:
+        if self.blur_faces and not self.show_frames:
             raise ConfigError(
-                "`group_near_duplicates` must come with pictures. Received: pictures=False"
+                "`blur_faces` must come with show_frames. Received: show_frames=False"
+            )
+        resolve_weights(self)
+        if self.group_near_duplicates and not self.read_videos:
+            raise ConfigError(
+                "`group_near_duplicates` must come with read_videos. Received: read_videos=False"
             )
         point = self.operating_point or ""
         if self.set_threshold and not point and self.class_threshold is None:
@@ -236,17 +241,17 @@ class CompareConfig(CommandConfig):
     features_a: str | None = same_as(
         EvaluateConfig,
         "features",
-        "Folder of features for RUN_A; default: that of its training.",
+        "Features for RUN_A, as --features of evaluate; default: those of its training.",
     )
     features_b: str | None = same_as(
         EvaluateConfig,
         "features",
-        "Folder of features for RUN_B; default: that of its training.",
+        "Features for RUN_B, as --features of evaluate; default: those of its training.",
     )
     bootstrap: int = same_as(EvaluateConfig, "bootstrap")
-    pictures: bool = same_as(
+    read_videos: bool = same_as(
         EvaluateConfig,
-        "pictures",
+        "read_videos",
         "Read the videos, where they still exist, to find near-duplicates across splits.",
     )
     videos_per_day: float | None = same_as(
@@ -299,12 +304,25 @@ class LabelConfig(CommandConfig):
         None, "Start of the labelled part, in seconds.", group="Data", low=0.0
     )
     end_s: float | None = option(None, "End of the labelled part.", group="Data", above=0.0)
-    by: str | None = option(
+    reviewer: str | None = option(
         None, "Name of the person who labels; default: the login name.", group="Data"
     )
     group: str | None = option(
         None,
         "Recording that the video was cut from; default: that of the other parts of its file.",
+        group="Data",
+    )
+    split: str | None = option(
+        None,
+        "Split that the video is given; default: that of the other parts of its file, or none.",
+        group="Data",
+        choices=SPLITS,
+        canonical=lambda word: split_of_word(word) or word,
+    )
+    excerpt: bool = option(
+        False,
+        "Copy the part alone of a video from another folder, its packets as they are, in place of "
+        "the whole file.",
         group="Data",
     )
     new_class: bool = option(False, "Allow a label that is not a class of the run.", group="Data")
@@ -314,7 +332,7 @@ class LabelConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("by", "group"):
+        for name in ("reviewer", "group"):
             value = getattr(self, name)
             if value is not None and (not value.strip() or not units.is_utf8(value)):
                 raise ConfigError(f"`{name}` must be a name in UTF-8. Received: {name}={value!r}")

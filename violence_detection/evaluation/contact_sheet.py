@@ -20,8 +20,9 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.near_clip import NearClip
 from violence_detection.models.training_clips import TrainingClips
 from violence_detection.reports.mistakes import Mistake, MistakeSheet, ShownClip
-from violence_detection.system import files, processes, progress
+from violence_detection.system import processes, progress
 from violence_detection.system.processes import ProcessPool
+from violence_detection.video import video_file
 
 if TYPE_CHECKING:
     import keras
@@ -62,7 +63,7 @@ def build_contact_sheet(
     )
     chosen = [*missed, *flagged]
     attention = _attention(classifier, clips, chosen) if classifier else {}
-    images: dict[int, list[bytes] | str] = dict.fromkeys(chosen, "--no-frames was given")
+    images: dict[int, list[bytes] | str] = dict.fromkeys(chosen, "--no-show-frames was given")
     if with_frames and chosen:
         entries = [clips.entries[row] for row in chosen]
         images = dict(zip(chosen, _images_of(cache, entries, blur), strict=True))
@@ -151,7 +152,7 @@ def _images_of(
             return reason
         path = root / video.path
         try:
-            if files.sha256_of_unchanged(path) != entry.digest:
+            if video_file.digest_of(path) != entry.digest:
                 return reason
             part = (video.start_s, video.end_s)
             return call(encode_frames, path, *part, blur, thumbnails, timeout_s=_TIMEOUT_S)

@@ -152,7 +152,7 @@ class EvaluationStage:
             entries,
             config.split,
             groups=recordings.groups,
-            read_videos=config.pictures,
+            read_videos=config.read_videos,
             max_bits=config.near_bits,
         )
         scores = prediction_scores.score_predictions(
@@ -242,7 +242,7 @@ class EvaluationStage:
             rows,
             normal_class=record.normal_class,
             classifier=classifier.model,
-            with_frames=config.frames,
+            with_frames=config.show_frames,
             blur=config.blur_faces,
             known=known,
             training_cache=baseline_comparison.training_features(run),
@@ -308,7 +308,7 @@ class EvaluationStage:
             clips,
             self._run.record().classes,
             accuracy_ci=accuracy_ci,
-            read_videos=self._config.pictures,
+            read_videos=self._config.read_videos,
             **self._resampling,
         )
 
@@ -316,8 +316,8 @@ class EvaluationStage:
         self, clips: FeatureDataset, predicted: np.ndarray
     ) -> error_analysis.ConditionErrors:
         """The errors by recording, resolution, brightness and duration."""
-        summaries = baseline_comparison.NO_PICTURES
-        if self._config.pictures:
+        summaries = baseline_comparison.NOT_READ
+        if self._config.read_videos:
             summaries = self._cache.summaries(clips.entries)
         return error_analysis.errors_by_condition(
             clips.entries,

@@ -110,7 +110,7 @@ def find_leaks(
         own_groups = {entry.path: groups.get(entry.path, entry.group) for entry in entries}
     digests = {row["digest"] for row in rows}
     identical = {entry.path for entry in entries if entry.digest in digests}
-    duplicates, reason = {}, "--no-pictures was given"
+    duplicates, reason = {}, "--no-read-videos was given"
     if read_videos:
         duplicates, reason = _near_duplicates(run, cache, entries, rows, max_bits)
     reason = "; ".join(filter(None, (unlisted, reason)))

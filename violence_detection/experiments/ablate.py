@@ -114,7 +114,7 @@ class AblationStage:
             raise ConfigError("--features must be given: the folder that extract-features left.")
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
-            config.name,
+            config.run,
             "ablation",
             record=RECORD,
             settings=AblateConfig,

@@ -24,15 +24,15 @@ class AblateConfig(CommandConfig):
         TrainConfig,
         shared=("seed",),
         without=(
-            *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume", "seeds"),
+            *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume", "members"),
             *("ensemble", "checkpoint_epochs", "recall_bar", "observation", "calibrate_by"),
             *("calibration_folds", "init_from", "virtual_devices"),
             *("one_class", "class_threshold", "distillation"),
         ),
     )
-    name: str = option(
+    run: str = option(
         "ablation",
-        "Name of the folder of the study, in --checkpoint-dir.",
+        "Name of the folder in --checkpoint-dir.",
         group="Output",
         may_change_on_resume=True,
     )

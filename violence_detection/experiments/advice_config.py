@@ -53,7 +53,7 @@ class AdviseConfig(CommandConfig):
         high=100,
     )
     jobs: int | None = same_as(CrossValidateConfig, "jobs")
-    name: str = option(
+    run: str = option(
         "learning_curve",
         "Name of the folder of the learning curve, in --checkpoint-dir.",
         group="Output",

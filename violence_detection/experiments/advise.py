@@ -180,7 +180,9 @@ class AdviceStage:
         config = self._config.train
         self._cache = None
         folder = video_folder.read_folder(
-            Path(config.dataset_path), group_pattern=config.extract.group_pattern
+            Path(config.dataset_path),
+            group_pattern=config.extract.group_pattern,
+            frames_fps=config.extract.frames_fps,
         )
         split = training_readiness.planned_split(folder.videos, config.split)
         training_readiness.check_trainable(folder.videos, split, config.normal_class)
@@ -207,7 +209,7 @@ class AdviceStage:
         config = self._config
         study = StudyFolder.named(
             config.train.checkpoint_dir,
-            config.name,
+            config.run,
             "learning curve",
             record=_RECORD,
             settings=AdviseConfig,

@@ -37,7 +37,7 @@ _THRESHOLDS = (
     "compare two runs)"
 )
 _OF_RUNS = {  # settings for runs only, and why
-    **dict.fromkeys(("split", "features_a", "features_b", "pictures"), _KEPT),
+    **dict.fromkeys(("split", "features_a", "features_b", "read_videos"), _KEPT),
     **dict.fromkeys(("videos_per_day", "prevalence", "review_cost"), _THRESHOLDS),
 }
 _PLACES = {"checkpoint_dir", "features"}  # settings that are no differences of the training

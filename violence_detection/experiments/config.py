@@ -39,9 +39,9 @@ class CrossValidateConfig(CommandConfig):
             },
         },
     )
-    name: str = option(
+    run: str = option(
         "cross_validation",
-        "Name of the folder of the study, in --checkpoint-dir.",
+        "Name of the folder in --checkpoint-dir.",
         group="Output",
         may_change_on_resume=True,
     )
@@ -90,13 +90,13 @@ class CrossValidateConfig(CommandConfig):
     group_pattern: str | None = same_as(EvaluateConfig, "group_pattern")
     group_near_duplicates: bool = same_as(EvaluateConfig, "group_near_duplicates")
     near_bits: float = same_as(EvaluateConfig, "near_bits")
-    pictures: bool = option(
+    read_videos: bool = option(
         True,
         "Read the videos, where they still exist, to find near-duplicates and to compute the "
         "baselines of mean image and motion; each video is decoded once.",
         group="Analysis",
     )
-    frames: bool = same_as(EvaluateConfig, "frames", may_change_on_resume=True)
+    show_frames: bool = same_as(EvaluateConfig, "show_frames", may_change_on_resume=True)
     blur_faces: bool = same_as(EvaluateConfig, "blur_faces", may_change_on_resume=True)
     validation_fraction: float = option(
         0.15,
@@ -117,22 +117,24 @@ class CrossValidateConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_name(self.name)
-        if self.group_near_duplicates and not self.pictures:
+        _check_run(self.run)
+        if self.group_near_duplicates and not self.read_videos:
             raise ConfigError(
-                "`group_near_duplicates` must come with pictures. Received: pictures=False"
+                "`group_near_duplicates` must come with read_videos. Received: read_videos=False"
             )
-        if self.blur_faces and not self.frames:
-            raise ConfigError("`blur_faces` must come with frames. Received: frames=False")
+        if self.blur_faces and not self.show_frames:
+            raise ConfigError(
+                "`blur_faces` must come with show_frames. Received: show_frames=False"
+            )
         if self.both and "grouped" in self.given and not self.grouped:
             raise ConfigError(
                 "--both must come without --random: it has random folds anyway. Received: both"
             )
         self._check_hold_out()
-        if self.seed + self.repeats + self.train.seeds > 2**31:
+        if self.seed + self.repeats + self.train.members > 2**31:
             raise ConfigError(
-                "`seed` + `repeats` + `seeds` must be <= 2147483648. Received: "
-                f"{self.seed} + {self.repeats} + {self.train.seeds}"
+                "`seed` + `repeats` + `members` must be <= 2147483648. Received: "
+                f"{self.seed} + {self.repeats} + {self.train.members}"
             )
         self._check_validation()
 
@@ -186,10 +188,10 @@ class CrossValidateConfig(CommandConfig):
                 "`operating_point` must not be given with monitor none: there are no validation "
                 f"videos to choose a threshold on. Received: {self.train.decision.operating_point}"
             )
-        if self.train.seeds > 1 and not self.train.ensemble:
+        if self.train.members > 1 and not self.train.ensemble:
             raise ConfigError(
-                "`seeds` must come with ensemble where monitor is none: there are no validation "
-                f"videos to choose a member on. Received: seeds={self.train.seeds}"
+                "`members` must come with ensemble where monitor is none: there are no validation "
+                f"videos to choose a member on. Received: members={self.train.members}"
             )
         self._set("validation_fraction", 0.0)
 
@@ -201,7 +203,7 @@ class CrossValidateConfig(CommandConfig):
     @property
     def calibration_trainings(self) -> int:
         """Further trainings of each fold, to choose temperature and threshold."""
-        seeds = self.train.seeds if self.train.ensemble else 1
+        seeds = self.train.members if self.train.ensemble else 1
         folds = self.train.decision.calibration_folds
         return folds * seeds if self.calibrate_by == "folds" else 0
 
@@ -224,9 +226,9 @@ class CrossDatasetConfig(CommandConfig):
             *("class_threshold", "one_class", "distillation"),
         ),
     )
-    name: str = option(
+    run: str = option(
         "cross_dataset",
-        "Name of the folder of the study, in --checkpoint-dir.",
+        "Name of the folder in --checkpoint-dir.",
         group="Output",
         may_change_on_resume=True,
     )
@@ -234,12 +236,12 @@ class CrossDatasetConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_name(self.name)
+        _check_run(self.run)
 
 
-def _check_name(name: str) -> None:
-    if not units.is_name(name):
-        raise ConfigError(f"`name` must be the name of a folder. Received: {name!r}")
+def _check_run(run: str) -> None:
+    if not units.is_name(run):
+        raise ConfigError(f"`run` must be the name of a folder. Received: {run!r}")
 
 
 def settings_of_run(train: TrainConfig, run_dir: Path, **changed: Any) -> TrainConfig:
@@ -269,7 +271,7 @@ class TuneConfig(CommandConfig):
             *("calibrate_by", "calibration_folds", "one_class", "class_threshold", "distillation"),
         ),
         changes={
-            "seeds": {
+            "members": {
                 "help": "Trainings of each trial, with the seeds --seed, --seed + 1, ...; their "
                 "scores are averaged.",
                 "group": "Study",
@@ -277,7 +279,7 @@ class TuneConfig(CommandConfig):
         },
     )
     resume: bool = option(
-        False, "Resume the study --name.", group="Output", may_change_on_resume=True
+        False, "Resume the study --run.", group="Output", may_change_on_resume=True
     )
     monitor: str = option(
         "val_loss",
@@ -287,9 +289,9 @@ class TuneConfig(CommandConfig):
         group="Study",
         choices=("val_loss", "val_auc", "val_accuracy"),
     )
-    name: str = option(
+    run: str = option(
         "tune",
-        "Name of the study's folder, in --checkpoint-dir.",
+        "Name of the folder in --checkpoint-dir.",
         group="Output",
         may_change_on_resume=True,
     )
@@ -319,14 +321,14 @@ class TuneConfig(CommandConfig):
         low=2,
         high=100,
     )
-    timeout: float | None = option(
+    timeout_s: float | None = option(
         None,
         "Seconds after which no further trial begins.",
         group="Study",
         above=0.0,
         may_change_on_resume=True,
     )
-    prune: bool = option(
+    prune_trials: bool = option(
         True,
         "End a trial whose score is worse than the median of earlier trials at the same epoch.",
         group="Study",
@@ -340,11 +342,11 @@ class TuneConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_name(self.name)
+        _check_run(self.run)
 
     def base(self) -> dict[str, Any]:
         """The settings of `train` that every trial starts from, by name."""
-        names = {setting.name for setting in TrainConfig.settings()}
+        names = {setting.name for setting in TrainConfig.settings()} - {"run"}
         return {name: value for name, value in self.as_dict().items() if name in names}
 
 

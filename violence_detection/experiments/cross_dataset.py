@@ -106,7 +106,7 @@ class CrossDatasetStage:
         return {
             "dry_run": True,
             "cross_dataset": str(self._study.dir),
-            "trainings": len(self._datasets) * self._config.train.seeds,
+            "trainings": len(self._datasets) * self._config.train.members,
             "datasets": {item.name: len(item.entries) for item in self._datasets},
             "warnings": list(_shared_video_warnings(self._datasets)),
             "settings": self._config.as_dict(),
@@ -148,7 +148,7 @@ class CrossDatasetStage:
             check_monitor(config.train.selection.monitor, map(item.classes.index, validation))
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
-            config.name,
+            config.run,
             "cross-dataset study",
             record="cross_dataset.json",
             settings=CrossDatasetConfig,

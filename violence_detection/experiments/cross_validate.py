@@ -93,7 +93,7 @@ class CrossValidationStage:
             "repeats": config.repeats,
             "protocols": [self._note(grouped) for grouped in config.protocols],
             "trainings": len(self._runner.folds)
-            * (config.train.seeds + config.calibration_trainings),
+            * (config.train.members + config.calibration_trainings),
             "videos": len(self._runner.clips),
             "settings": config.as_dict(),
         }
@@ -140,7 +140,7 @@ class CrossValidationStage:
             raise ConfigError("--features must be given: the folder that extract-features left.")
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
-            config.name,
+            config.run,
             "cross-validation",
             record=RECORD,
             settings=CrossValidateConfig,
@@ -155,7 +155,7 @@ class CrossValidationStage:
                 entries,
                 video_dir=cache.video_dir,
                 summaries_path=cache.summaries_path,
-                read_videos=config.pictures,
+                read_videos=config.read_videos,
                 max_bits=config.near_bits,
             )
         self._grouping = recordings.choose_recordings(
@@ -339,7 +339,7 @@ class CrossValidationStage:
                     if self._summaries is None
                     else self._summaries.take(self._tested),
                     folder=folder,
-                    with_frames=config.frames,
+                    with_frames=config.show_frames,
                     blur=config.blur_faces,
                 ),
                 settings=files.read_json(folder / RECORD),

@@ -30,7 +30,7 @@ from violence_detection.training import rehearsal, replica_check
 from violence_detection.training.rehearsal import Rehearsal
 from violence_detection.training.train import further_views
 from violence_detection.units import counted
-from violence_detection.video import codec_trials
+from violence_detection.video import codec_trials, frame_series
 from violence_detection.video.codec_trials import CodecTrial
 
 _TYPICAL_SHAPE = (20, 1280)  # T and D of features that are not extracted yet
@@ -191,7 +191,9 @@ class DoctorStage:
     def _folder(self) -> VideoFolder:
         train = self._config.train
         return video_folder.read_folder(
-            Path(train.dataset_path), group_pattern=train.extract.group_pattern
+            Path(train.dataset_path),
+            group_pattern=train.extract.group_pattern,
+            frames_fps=train.extract.frames_fps,
         )
 
     def _rehearse_videos(self, folder: Path) -> None:
@@ -260,6 +262,8 @@ def rehearsed_names(config: DoctorConfig) -> list[str]:
 def few_videos_of(folder: VideoFolder, target: Path) -> Path:
     """A folder of links to about `rehearsal.VIDEOS` videos, with a videos.csv that splits them.
 
+    Of a video that is kept as pictures, there is a folder of links to them.
+
     Args:
         folder: All videos.
         target: The folder to make.
@@ -268,13 +272,21 @@ def few_videos_of(folder: VideoFolder, target: Path) -> Path:
     rows = []
     for number in dataset.balanced_rows(labels, rehearsal.VIDEOS).tolist():
         video = folder.videos[number]
-        link = target / f"{number:06d}{Path(video.path).suffix}"
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to((folder.root / video.path).absolute())
+        source = folder.root / video.path
+        name = f"{number:06d}"
+        if series := frame_series.read_series(source):
+            links = {target / name / picture.name: picture for picture in series.pictures}
+            name = frame_series.with_rate(name, series.fps)
+        else:
+            name += source.suffix
+            links = {target / name: source}
+        for link, file in links.items():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file.absolute())
         of_class = sum(row["label"] == video.label for row in rows)
         split = "validation" if of_class % 4 == 1 else "train"
         times = {"start_s": video.start_s, "end_s": video.end_s}
-        rows.append({"path": link.name, "label": video.label, "split": split, **times})
+        rows.append({"path": name, "label": video.label, "split": split, **times})
     columns = list(rows[0])
     files.write_csv(target / "videos.csv", columns, rows)
     return target

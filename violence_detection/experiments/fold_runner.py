@@ -281,9 +281,9 @@ class FoldRunner:
         try:
             if config.one_class:
                 return self._train_detector(run, config, job)
-            if config.seeds > 1:
+            if config.members > 1:
                 results = multi_seed.train_members(
-                    job, run, config.training, seeds=config.seeds, ensemble=config.ensemble
+                    job, run, config.training, seeds=config.members, ensemble=config.ensemble
                 )
                 summary, effective = results.summary, results.effective
             else:
@@ -293,7 +293,7 @@ class FoldRunner:
                 effective = job.effective_in(trainer)
             model = load_model(run.model_path)
             uncalibrated = probabilities(model, job.clips["test"].features)
-            if config.seeds == 1:
+            if config.members == 1:
                 out_of_fold = job.predict_out_of_fold(run, config.training, [config.seed])
                 temperature, threshold = self._fit_decision(model, job, out_of_fold)
             elif self._chooses:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import registry
+from violence_detection import registry, setting_names
 from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import TuneConfig
 from violence_detection.training.config import TrainConfig
@@ -178,9 +178,10 @@ def _read_file(path: Path) -> dict[str, Any]:
     for name, values in axes.items():
         part, dot, argument = name.partition(".")
         if name not in tunable and not (dot and argument and part in _REGISTRIES):
+            new = setting_names.new_name(name, tunable)
+            advice = f" It is called `{new}`." if new else registry.nearest(name, tunable)
             raise ConfigError(
-                f"--space must have settings that a trial can vary. Received: {name}."
-                f"{registry.nearest(name, tunable)}"
+                f"--space must have settings that a trial can vary. Received: {name}.{advice}"
             )
         if not values or not isinstance(values, list | dict):
             raise _not_a_range(name, values)

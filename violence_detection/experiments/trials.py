@@ -139,7 +139,7 @@ class TrialRunner:
             check_monitor(setup.monitor, map(self._classes.index, labels))
         if self._initial:
             self._initial.warn_of_overlap(self._cache, self._folds[0])
-        self._seeds = range(train_settings.seed, train_settings.seed + train_settings.seeds)
+        self._seeds = range(train_settings.seed, train_settings.seed + train_settings.members)
         # One fold in memory: all trials of a fold share it, and features may be large.
         self._job = functools.lru_cache(maxsize=1)(self._read_job)
         epochs = setup.space.get("epochs", (train_settings.optimisation.epochs,))
@@ -217,7 +217,7 @@ class TrialRunner:
     def _training_settings(self, run: Run, values: dict[str, Any], seed: int) -> TrainingSettings:
         settings = search_space.apply_values(self._setup.base, values) | {
             "seed": seed,
-            "seeds": 1,
+            "members": 1,
             "run": run.dir.name,
             "checkpoint_dir": str(run.dir.parent),
             "checkpoint_epochs": 0,

@@ -86,8 +86,8 @@ class SearchStage:
             study = self._open_study()
             retried = _requeue_interrupted(study)
             while _count_trials(study).total < config.trials:
-                if config.timeout and time.monotonic() - start_s >= config.timeout:
-                    limit = f"The time limit ({config.timeout:g} s) is reached"
+                if config.timeout_s and time.monotonic() - start_s >= config.timeout_s:
+                    limit = f"The time limit ({config.timeout_s:g} s) is reached"
                     log.info(f"{limit}; no further trial starts.")
                     break
                 self._run_trial(study, study.ask())
@@ -119,7 +119,7 @@ class SearchStage:
             self._space,
             monitor=config.monitor,
             folds=config.folds,
-            prune=config.prune,
+            prune=config.prune_trials,
             keep_runs=config.keep_runs,
         )
         self._runner = TrialRunner(setup, device_setup, self._folder.dir)
@@ -128,17 +128,17 @@ class SearchStage:
         config = self._config
         folder = StudyFolder.named(
             config.train.checkpoint_dir,
-            config.name,
+            config.run,
             "study",
             record="tune_config.json",
             settings=TuneConfig,
-            remedy="use another --name, or --force without --resume",
+            remedy="use another --run, or --force without --resume",
         )
         if config.resume and not folder.started:
             log.warning(f"{folder.dir} has no study to resume; a new one starts.")
         elif folder.started and not (config.resume or self._force):
             raise ConfigError(
-                "--name must name a new study, or --resume or --force must be given. Received: "
+                "--run must name a new study, or --resume or --force must be given. Received: "
                 f"{folder.dir} (it exists)"
             )
         return folder
@@ -218,7 +218,7 @@ class SearchStage:
         """
         settings = search_space.apply_values(self._base, study.best_params)
         varied = {name.partition(".")[0] for name in study.best_params}
-        left_out = {"features", "checkpoint_dir", "resume", "seeds"}
+        left_out = {"features", "checkpoint_dir", "resume", "members"}
         if settings["swa_fraction"]:
             left_out.add("monitor")  # it scored the trials; an average has no best epoch
         names = (varied | self._config.given & self._base.keys()) - left_out
@@ -247,7 +247,7 @@ class SearchStage:
             trials_csv=str(folder / "trials.csv"),
             features=str(Path(config.train.features)),
             folds=config.folds or 1,
-            seeds=config.train.seeds,
+            seeds=config.train.members,
             trainings_per_trial=len(self._runner),
             videos=self._runner.videos,
             note=note,

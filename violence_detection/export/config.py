@@ -94,14 +94,14 @@ class ExportConfig(CommandConfig):
         low=0.0,
         high=1.0,
     )
-    clips: int = option(
+    videos_to_check: int = option(
         200,
         "Largest number of validation videos to check the file on.",
         group="Analysis",
         low=1,
         high=100_000,
     )
-    videos: str | None = option(
+    dataset_path: str | None = option(
         None,
         "Folder of the videos, if it has moved since the extraction.",
         group="Data",

@@ -183,10 +183,10 @@ class FitStage:
 
             names = {setting.name for setting in TrainConfig.settings()}
             record = self._run.record()
-            recorded = {name: value for name, value in record.settings.items() if name in names}
-            settings = TrainConfig.complete_record(recorded) | {
+            recorded = TrainConfig.complete_record(record.settings)
+            settings = {name: value for name, value in recorded.items() if name in names} | {
                 **{"dataset_path": None, "features": self._config.features or record.features},
-                **{"checkpoint_dir": str(folder), "run": "run", "resume": False, "seeds": 1},
+                **{"checkpoint_dir": str(folder), "run": "run", "resume": False, "members": 1},
                 **{"ensemble": False, "init_from": None, "hosts": None, "rank": None},
                 **{"head": _SMALL_HEAD, "outputs": "classes", "teacher": str(self._run.dir)},
                 **{"teacher_features": None, "calibrate_by": "validation"},

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from violence_detection import units
 from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.manifest import LATER_COLUMNS, MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError
+from violence_detection.features import space_lookup
 from violence_detection.features.extraction_record import KEYS, ExtractionRecord
 from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.features.space_lookup import find_space
 from violence_detection.system import files
 from violence_detection.units import counted
 
@@ -55,22 +56,24 @@ class FeatureCache:
         self._journal_path = self.dir / _journal_name(journal)
 
     @classmethod
-    def open(cls, folder: str | Path) -> Self:
+    def open(cls, folder: str | Path, *, cache_dir: str | Path = "feature_cache") -> Self:
         """The cache in a folder that extract-features left.
 
         Args:
             folder: The folder, or the dataset of a single one; see `space_lookup.find_space`.
+            cache_dir: The folder of the datasets, where `folder` is the name of one.
 
         Raises:
             CacheError: If the folder has no extraction.json or no manifest, or the dataset has
                 several.
         """
-        cache = cls(find_space(folder))
+        cache = cls(space_lookup.find_space(folder, cache_dir=cache_dir))
         for path in (cache.extraction_path, cache.manifest_path):
             if not path.is_file():
                 raise CacheError(
                     f"Features must be a folder that extract-features left, with {path.name}. "
-                    f"Received: {folder}"
+                    f"Received: {units.shown_path(folder)}."
+                    f"{space_lookup.advice(folder, cache_dir=cache_dir)}"
                 )
         return cache
 

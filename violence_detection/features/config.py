@@ -57,6 +57,14 @@ class ExtractConfig(CommandConfig):
         low=0.5,
         high=60.0,
     )
+    frames_fps: float | None = option(
+        None,
+        "Frames per second of videos that are kept as numbered JPEG or PNG pictures "
+        "(`v1/0001.jpg`, or `v1_0001.png`); required for them.",
+        group="Data",
+        above=0.0,
+        high=1000.0,
+    )
     frames: int = option(
         20, "Frames sampled from a video (T).", group="Feature extraction", low=1, high=1024
     )
@@ -90,7 +98,7 @@ class ExtractConfig(CommandConfig):
         high=256,
         may_change_on_resume=True,
     )
-    video_timeout: float = option(
+    video_timeout_s: float = option(
         600.0,
         "Seconds that the decoding of a video may take; a video that takes longer counts as "
         "unreadable.",
@@ -200,6 +208,7 @@ class CheckConfig(CommandConfig):
         ExtractConfig, "frames", "Frames that extraction will sample from a video (T)."
     )
     group_pattern: str | None = same_as(ExtractConfig, "group_pattern")
+    frames_fps: float | None = same_as(ExtractConfig, "frames_fps")
     near_bits: float = option(
         4.0,
         "Two videos are near-duplicates if the perceptual hashes of their frames differ in at "
@@ -216,8 +225,8 @@ class CheckConfig(CommandConfig):
         "workers",
         "Videos checked at the same time; default: the number of cores.",
     )
-    video_timeout: float = same_as(
-        ExtractConfig, "video_timeout", "Seconds that the check of a video may take."
+    video_timeout_s: float = same_as(
+        ExtractConfig, "video_timeout_s", "Seconds that the check of a video may take."
     )
     report: str | None = option(
         None,

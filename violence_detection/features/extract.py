@@ -39,6 +39,7 @@ from violence_detection.features.video_worker import (
 )
 from violence_detection.system import devices, files, processes, provenance
 from violence_detection.units import counted
+from violence_detection.video import video_file
 from violence_detection.video.views import check_kinds
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ class ExtractionStage:
         job = self._new_job()
         failed = len(job.failures)
         root = self._folder.root
-        absent = [video.path for video in job.todo if not (root / video.path).is_file()]
+        absent = [video.path for video in job.todo if not video_file.exists(root / video.path)]
         if absent:
             log.warning(f"Missing: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
         return ExtractionPlan(
@@ -126,7 +127,10 @@ class ExtractionStage:
         """Reads the videos, with label, recording and given split, and checks the split."""
         config = self._config
         self._folder = self._part = read_videos(
-            self._video_dir, config.group_pattern, clip_s=config.clip_s
+            self._video_dir,
+            config.group_pattern,
+            clip_s=config.clip_s,
+            frames_fps=config.frames_fps,
         )
         if self._shard:
             own = [video for video in self._folder.videos if self._shard.contains(video.key)]
@@ -277,7 +281,7 @@ class ExtractionStage:
         """Extracts videos on this machine, or on a Ray cluster."""
         root, config = self._folder.root, self._config
         decoding = DecodingSettings(
-            config.workers, config.video_timeout, config.views, self._view_kinds
+            config.workers, config.video_timeout_s, config.views, self._view_kinds
         )
         if config.executor == "ray":
             ray_executor.extract_on_cluster(
@@ -336,10 +340,16 @@ class ExtractionStage:
 
 
 def read_videos(
-    video_dir: Path, group_pattern: str | None, *, clip_s: float | None = None
+    video_dir: Path,
+    group_pattern: str | None,
+    *,
+    clip_s: float | None = None,
+    frames_fps: float | None = None,
 ) -> VideoFolder:
     """The videos of a folder; logs its notes, and warns of recordings that are not named."""
-    folder = video_folder.read_folder(video_dir, group_pattern=group_pattern, clip_s=clip_s)
+    folder = video_folder.read_folder(
+        video_dir, group_pattern=group_pattern, clip_s=clip_s, frames_fps=frames_fps
+    )
     counts = Counter(video.label for video in folder.videos)
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})

@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from violence_detection.datasets.dataset_origin import DatasetOrigin
+from violence_detection.features.config import ExtractConfig
 from violence_detection.features.feature_space import FeatureSpace
 
+# The settings that decide on videos, recordings and features.
+_REPEATED = frozenset(
+    "dataset_name frames_fps clip_s group_pattern backbone weights stream frames segments frame_size "
+    "engine mixed_precision views view_kinds seed".split()
+)
 KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
 
 
@@ -88,6 +94,16 @@ class ExtractionRecord:
     view_kinds: tuple[str, ...] = ()
     imported: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    def repeated_settings(self) -> dict[str, Any]:
+        """The settings with which `extract-features` makes the same features again, by name, except
+        those that have their defaults."""
+        recorded = ExtractConfig.complete_record(self.settings)
+        return {
+            setting.name: recorded[setting.name]
+            for setting in ExtractConfig.settings()
+            if setting.name in _REPEATED and recorded[setting.name] not in (setting.default, None)
+        }
 
     @property
     def has_all_recordings(self) -> bool:

@@ -126,12 +126,14 @@ def check_folder(video_dir: Path, config: CheckConfig) -> InspectedFolder:
         ConfigError: If the folder or the pattern is invalid.
         DatasetError: If there are no videos, no classes, or one class only.
     """
-    folder = video_folder.read_folder(video_dir, group_pattern=config.group_pattern)
+    folder = video_folder.read_folder(
+        video_dir, group_pattern=config.group_pattern, frames_fps=config.frames_fps
+    )
     for note in folder.notes:
         log.info(note)
     try:
         inspections, unreadable = _inspect_all(
-            folder, workers=config.workers, timeout_s=config.video_timeout
+            folder, workers=config.workers, timeout_s=config.video_timeout_s
         )
     finally:
         processes.end_idle_processes()
@@ -223,7 +225,7 @@ def _inspect_all(
                 inspect_video,
                 folder.root / path,
                 timeout_s=timeout_s,
-                timeout_option="--video-timeout",
+                timeout_option="--video-timeout-s",
             )
             return path, inspection
         except VideoError as error:

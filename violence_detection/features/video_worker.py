@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from os import cpu_count
 from pathlib import Path, PurePosixPath
-from stat import S_ISREG
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +15,9 @@ from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.system import files, processes
+from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import views
+from violence_detection.video import video_file, views
 from violence_detection.video.clip_reader import Clip
 
 NO_SUCH_FILE = "no such file"
@@ -126,10 +125,10 @@ class VideoWorker:
         start_s = time.monotonic()
         clip = None
         try:
-            if not S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            if not video_file.state_of(path).is_plain:  # reading a pipe would wait for ever
                 raise VideoError("it is not a plain file")
             check_array_name(video.key, self._views)
-            digest = files.sha256_of_unchanged(path)
+            digest = video_file.digest_of(path)
             entry = dataclasses.replace(entry, digest=digest)
             clip = call(
                 self._extractor.reader.read,
@@ -138,7 +137,7 @@ class VideoWorker:
                 video.end_s,
                 views.draw_views(self._views, entry.digest, self._view_kinds),
                 timeout_s=self._timeout_s,
-                timeout_option="--video-timeout",
+                timeout_option="--video-timeout-s",
             )
         except VideoError as error:
             entry = _failed(entry, str(error))
@@ -178,14 +177,16 @@ def unread_entry(root: Path, video: Video) -> ManifestEntry:
         kind=video.kind,
     )
     try:
-        stat = (root / video.path).stat()
-    except OSError:
+        state = video_file.state_of(root / video.path)
+    except (OSError, VideoError):
         return entry
-    return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
+    return dataclasses.replace(entry, size=state.size, mtime=state.mtime_ns)
 
 
-def failure_reason(error: OSError) -> str:
-    """The reason in the manifest for a video that the system does not open."""
+def failure_reason(error: OSError | VideoError) -> str:
+    """The reason in the manifest for a video that is not opened."""
+    if isinstance(error, VideoError):
+        return str(error)
     if isinstance(error, FileNotFoundError):
         return NO_SUCH_FILE
     return f"it cannot be read: {error.strerror}"

@@ -111,7 +111,7 @@ class SimulateConfig(InitConfig):
     """Settings of `federate --clients`: all sites on this machine."""
 
     devices: DeviceConfig = nested(DeviceConfig, without=("virtual_devices",))
-    names: str | None = option(
+    site_names: str | None = option(
         None,
         "Names of the sites for the record and the model card, in the order of --clients; "
         "default: none, sites have numbers.",
@@ -120,9 +120,9 @@ class SimulateConfig(InitConfig):
     )
 
     @property
-    def site_names(self) -> tuple[str, ...]:
-        """The names in `names`, stripped; empty without."""
-        return tuple(name.strip() for name in (self.names or "").split(",") if name.strip())
+    def listed_names(self) -> tuple[str, ...]:
+        """The names in `site_names`, stripped; empty without."""
+        return tuple(name.strip() for name in (self.site_names or "").split(",") if name.strip())
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class UpdateConfig(CommandConfig):
         group="Output",
         path="DIRECTORY",
     )
-    name: str | None = option(
+    site_name: str | None = option(
         None,
         "Name of this site in the record of the federation; default: none.",
         group="Output",
@@ -166,9 +166,9 @@ class UpdateConfig(CommandConfig):
         ):
             if value is None:
                 raise ConfigError(f"{flag} must be given. Received: nothing")
-        if self.name is not None and not is_site_name(self.name):
+        if self.site_name is not None and not is_site_name(self.site_name):
             raise ConfigError(
-                f"`name` must have 1 to 60 printable characters. Received: {self.name!r}"
+                f"`site_name` must have 1 to 60 printable characters. Received: {self.site_name!r}"
             )
 
 

@@ -116,7 +116,9 @@ class Federation:
         return cls(
             id=_hex(values["id"]),
             seed=int(values["seed"]),
-            settings=FederationConfig.from_settings(values["settings"]),
+            settings=FederationConfig.from_settings(
+                FederationConfig.complete_record(values["settings"])
+            ),
             round=int(values["round"]),
             pool=pool and Pool.from_json(pool),
             model_digest=str(values["model_digest"]),

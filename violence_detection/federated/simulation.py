@@ -80,13 +80,13 @@ class SimulationStage:
             CacheError: If features are missing or not finished.
         """
         config = self._config
-        names = config.site_names
+        names = config.listed_names
         if not self._clients:
             raise ConfigError("--clients must name the features of a site or more. Received: none")
         if names and (len(names) != len(self._clients) or not all(map(is_site_name, names))):
             raise ConfigError(
-                f"--names must have a name of up to 60 characters for each of the "
-                f"{len(self._clients)} clients. Received: {config.names}"
+                f"--site-names must have a name of up to 60 characters for each of the "
+                f"{len(self._clients)} clients. Received: {config.site_names}"
             )
         caches = [FeatureCache.open(client) for client in self._clients]
         entries = [dataset.usable_entries(cache) for cache in caches]
@@ -157,7 +157,7 @@ class SimulationStage:
     def _run_rounds(self, coordinator: Coordinator) -> None:
         config, folder = self._config, coordinator.folder
         device_setup = devices.start(seed=config.seed, **config.devices.as_dict())
-        names = config.site_names or [None] * len(self._clients)
+        names = config.listed_names or [None] * len(self._clients)
         sites = {
             f"{number:04d}": Site(
                 client,

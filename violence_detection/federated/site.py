@@ -263,7 +263,7 @@ class UpdateStage:
                 folder,
                 device_setup,
                 site_id=_site_id(folder),
-                name=config.name,
+                name=config.site_name,
                 seed=seed,
             )
             model = Path(config.source) if federation.round else None

@@ -142,11 +142,12 @@ class PredictorConfig(CommandConfig):
         group="Windows",
         above=0.0,
     )
+    frames_fps: float | None = same_as(ExtractConfig, "frames_fps")
     batch_size: int = same_as(ExtractConfig, "batch_size")
     workers: int | None = same_as(ExtractConfig, "workers")
-    video_timeout: float = same_as(
+    video_timeout_s: float = same_as(
         ExtractConfig,
-        "video_timeout",
+        "video_timeout_s",
         "Seconds that the decoding of a video's next windows may take; a video that takes longer "
         "counts as unreadable.",
     )

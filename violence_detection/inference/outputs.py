@@ -205,7 +205,7 @@ class Outputs:
                     output,
                     timeline,
                     timeout_s=self._video_timeout_s,
-                    timeout_option="--video-timeout",
+                    timeout_option="--video-timeout-s",
                 ):
                     progress.stop.check()
         except VideoError as error:

@@ -60,7 +60,7 @@ class PredictionStage:
         """
         config = self._config
         self._run = Run.open(self._run_dir)
-        self._sources = video_sources.list_sources(self._arguments, sys.stdin)
+        self._sources = video_sources.list_sources(self._arguments, sys.stdin, config.frames_fps)
         video_sources.check_time_limits(self._sources, config.max_duration_s)
         if config.start_time not in (None, "auto") and len(self._sources) > 1:
             raise ConfigError(
@@ -75,7 +75,7 @@ class PredictionStage:
             timeline=config.timeline,
             annotate=config.annotate,
             explain=config.explain,
-            video_timeout_s=config.video_timeout,
+            video_timeout_s=config.video_timeout_s,
         )
         self._outputs.check_unoccupied(force=self._force)
         return PredictionPlan(
@@ -107,7 +107,7 @@ class PredictionStage:
             **settings,
         )
         self._explainer = (
-            Explainer(self._run, video_timeout_s=self._config.video_timeout) if explains else None
+            Explainer(self._run, video_timeout_s=self._config.video_timeout_s) if explains else None
         )
         predictions = self._predict(predictor, self._start_times())
 
@@ -156,7 +156,7 @@ class PredictionStage:
                         starts[number] = call(
                             wall_clock.start_from_container,
                             source.path,
-                            timeout_s=self._config.video_timeout,
+                            timeout_s=self._config.video_timeout_s,
                         )
         unknown = [
             source.name

@@ -303,7 +303,7 @@ class Predictor:
             self._source,
             sources,
             workers=self.config.workers or os.cpu_count() or 1,
-            timeout_s=self.config.video_timeout,
+            timeout_s=self.config.video_timeout_s,
         )
 
     def _score(

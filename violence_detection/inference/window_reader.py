@@ -360,7 +360,7 @@ def read_sources(
             return
         try:
             arguments = (WindowSource.chunks, window_source, sources[number])
-            limit = {"timeout_s": timeout_s, "timeout_option": "--video-timeout"}
+            limit = {"timeout_s": timeout_s, "timeout_option": "--video-timeout-s"}
             for chunk in call.stream(*arguments, **limit):
                 put((number, chunk))
                 if ended.is_set():

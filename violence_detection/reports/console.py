@@ -1,6 +1,7 @@
 """Console text that several commands share; it imports no NumPy."""
 
 import os
+import shlex
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ LEAK_KINDS = {
     "near_duplicates": "near-duplicate",
 }
 _LABEL = 12  # columns of a line's label
+_PROGRAM = "violence-detection "
 _COLOURS = {"warning": "yellow", "caution": "yellow", "problems": "red", "failed": "red"}
 _GOOD = ("No problems found.",)
 
@@ -180,7 +182,7 @@ def colour_lines(lines: Sequence[str]) -> list[str]:
 
 def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
     """Lines broken between words to a width; what follows stands under the text, not under the
-    label.
+    label. A command of this program is broken as a shell takes it.
 
     Args:
         lines: Each begins with a label of up to 11 characters and spaces up to column 12, or has
@@ -194,6 +196,9 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
         if len(line) <= columns or columns < 40 or not (has_label or line.startswith(" " * _LABEL)):
             wrapped.append(line)
             continue
+        if label.startswith("next") and text.startswith(_PROGRAM):
+            wrapped += _wrap_command(label, shlex.split(text), columns)
+            continue
         wrapped += textwrap.wrap(
             text,
             columns,
@@ -203,6 +208,17 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
             break_on_hyphens=False,
         )
     return wrapped
+
+
+def _wrap_command(label: str, words: Sequence[str], columns: int) -> list[str]:
+    """A command as lines that a shell takes together: `\\` at the end of all but the last."""
+    lines = [label]
+    for word in map(shlex.quote, words):
+        if len(lines[-1]) > _LABEL and len(f"{lines[-1]} {word} \\") > columns:
+            lines[-1] += " \\"
+            lines.append(" " * _LABEL)
+        lines[-1] += word if len(lines[-1]) == _LABEL else f" {word}"
+    return lines
 
 
 def format_per_hour(value: float) -> str:

@@ -57,7 +57,7 @@ class StudyFolder:
     kind: str
     record: str
     settings: type[Config]
-    remedy: str = "use --force or another --name"
+    remedy: str = "use --force or another --run"
 
     @classmethod
     def named(cls, checkpoint_dir: str, name: str, kind: str, **fields: Any) -> Self:
@@ -69,7 +69,7 @@ class StudyFolder:
         study = cls((Path(checkpoint_dir) / name).resolve(), kind, **fields)
         if files.is_occupied(study.dir, lock_name=_LOCK) and not study.started:
             raise ConfigError(
-                f"--name must name a new folder or a {kind}. Received: {study.dir} (it exists and "
+                f"--run must name a new folder or a {kind}. Received: {study.dir} (it exists and "
                 f"is not a {kind})"
             )
         return study
@@ -89,8 +89,8 @@ class StudyFolder:
         """
         files.ensure_writable(self.dir)
         busy = f"{self.dir} is in use by another process; wait until it ends"
-        if "--name" in self.remedy:
-            busy += ", or use another --name"
+        if "--run" in self.remedy:
+            busy += ", or use another --run"
         with locks.locked(self.dir / _LOCK, f"{busy}."):
             files.sweep_temporary(self.dir)
             yield

@@ -118,7 +118,7 @@ def _member(run: Run, settings: TrainingSettings, seed: int) -> tuple[Run, Train
     member = Run(run.dir / f"seed_{seed}")
     recorded = {
         "seed": seed,
-        "seeds": 1,
+        "members": 1,
         "ensemble": False,
         "run": member.dir.name,
         "checkpoint_dir": str(run.dir),

@@ -74,13 +74,13 @@ def find_cluster(
     features: str | None,
     run: str | None,
     virtual_devices: int | None,
-    seeds: int,
+    members: int,
 ) -> ClusterSpec | None:
     """The machines that train together; None for this machine alone.
 
     Args:
         addresses, rank: Values of --hosts and --rank; empty and None for the environment.
-        features, run, virtual_devices, seeds: Settings of `train`.
+        features, run, virtual_devices, members: Settings of `train`.
 
     Raises:
         ConfigError: If several machines cannot train with these settings.
@@ -103,8 +103,10 @@ def find_cluster(
             f"A training {several} must have no --virtual-devices, which imitate several devices "
             f"on one machine. Received: {virtual_devices}"
         )
-    if seeds > 1:
-        raise ConfigError(f"A training {several} must have one seed. Received: --seeds {seeds}")
+    if members > 1:
+        raise ConfigError(
+            f"A training {several} must have one member. Received: --members {members}"
+        )
     return cluster
 
 

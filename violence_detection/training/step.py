@@ -33,7 +33,7 @@ class TrainingStep:
         optimizer: Built in the strategy's scope; its learning rate is set at every step.
         strategy: The default strategy for one device, else a strategy over several.
         schedule: The learning rate at a step.
-        clip_norm: Largest global norm of the gradients; 0 does not clip.
+        global_clipnorm: Largest global norm of the gradients; 0 does not clip.
         xla: Compile each replica's forward and backward.
         pieces: Each replica processes its part of a batch in so many equal pieces and adds up
             their gradients.
@@ -58,14 +58,14 @@ class TrainingStep:
         optimizer: keras.optimizers.Optimizer,
         strategy: tf.distribute.Strategy,
         schedule: Callable[[float], float],
-        clip_norm: float,
+        global_clipnorm: float,
         xla: bool,
         pieces: int = 1,
         sam_rho: float = 0.0,
         average: Average | None = None,
     ) -> None:
         self.classifier, self.objective, self.optimizer = classifier, objective, optimizer
-        self.strategy, self.schedule, self.clip_norm = strategy, schedule, clip_norm
+        self.strategy, self.schedule, self.global_clipnorm = strategy, schedule, global_clipnorm
         self.pieces, self.sam_rho = pieces, sam_rho
         self.average = average or NoAverage()
         self.steps = 0
@@ -170,8 +170,8 @@ class TrainingStep:
         if self.sam_rho:
             gradients, norm = self._gradients_uphill(batch, state, gradients, norm)
             finite &= tf.math.is_finite(norm)
-        if self.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
+        if self.global_clipnorm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm, use_norm=norm)
         # Outside of the replicas, apply() does not reduce a second time.
         tf.cond(finite, lambda: self._applied(gradients), lambda: tf.constant(False))
         if self._scaled:

@@ -75,7 +75,7 @@ def build_step(
             epochs=optimisation.epochs,
             steps_per_epoch=steps_per_epoch(len(train), optimisation.batch_size),
         ),
-        clip_norm=optimisation.clip_norm,
+        global_clipnorm=optimisation.global_clipnorm,
         xla=xla,
         pieces=optimisation.gradient_accumulation,
         sam_rho=optimisation.sam_rho,

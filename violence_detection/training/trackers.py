@@ -74,7 +74,7 @@ class ExperimentTracker(keras.callbacks.Callback):
     def on_train_begin(self, logs=None) -> None:
         self._trainings += 1
         name = self._run.dir.name
-        if self._settings.get("seeds", 1) > 1:
+        if self._settings.get("members", 1) > 1:
             name += f" seed {self._settings['seed'] + self._trainings - 1}"
         self._safely(self._open, name)
 
@@ -82,7 +82,7 @@ class ExperimentTracker(keras.callbacks.Callback):
         self._safely(self._write, _numbers(logs or {}), epoch + 1)
 
     def on_train_end(self, logs=None) -> None:
-        if self._settings.get("seeds", 1) > 1:  # the run itself is tracked at its end
+        if self._settings.get("members", 1) > 1:  # the run itself is tracked at its end
             self._safely(self._close)
 
     def record(self, results: TrainingResults) -> None:
@@ -91,7 +91,7 @@ class ExperimentTracker(keras.callbacks.Callback):
         Args:
             results: Of the finished run.
         """
-        if self._settings.get("seeds", 1) > 1:
+        if self._settings.get("members", 1) > 1:
             self._safely(self._open, self._run.dir.name)
         scores = {"threshold": results.scores.threshold, "kept_epoch": results.summary.kept_epoch}
         validation = results.scores.validation

@@ -105,7 +105,7 @@ class TrainingStage:
             classes=classes,
             videos=Counter(entry.split for entry in entries),
             calibration=self._calibration,
-            members=config.seeds if config.ensemble else 1,
+            members=config.members if config.ensemble else 1,
         )
 
     def run(self) -> TrainingResults:
@@ -188,6 +188,7 @@ class TrainingStage:
                 Path(config.dataset_path),
                 group_pattern=config.extract.group_pattern,
                 clip_s=config.extract.clip_s,
+                frames_fps=config.extract.frames_fps,
             )
             split = training_readiness.planned_split(
                 folder.videos, config.extract.split, self._extraction_stage().kept_split()
@@ -215,7 +216,7 @@ class TrainingStage:
             features=config.features,
             run=config.run,
             virtual_devices=config.devices.virtual_devices,
-            seeds=config.seeds,
+            members=config.members,
         )
 
     def _check_videos(self, cache: FeatureCache) -> tuple[list[ManifestEntry], list[str]]:
@@ -397,13 +398,13 @@ class TrainingStage:
             return one_class.train_detector(
                 job, self._run, config.one_class, config.training, self._callbacks
             )
-        if config.seeds == 1:
+        if config.members == 1:
             return job.run(self._run, config.training, self._callbacks)
         results = multi_seed.train_members(
             job,
             self._run,
             config.training,
-            seeds=config.seeds,
+            seeds=config.members,
             ensemble=config.ensemble,
             callbacks=self._callbacks,
         )

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
+from violence_detection.features import space_lookup
 from violence_detection.metrics import operating_points
 from violence_detection.models import class_thresholds
 from violence_detection.models.outputs._presets import PRESETS
@@ -71,7 +72,7 @@ class OptimisationConfig(Config):
         high=1.0,
         tunable=True,
     )
-    clip_norm: float = option(
+    global_clipnorm: float = option(
         1.0,
         "Largest global norm of the gradients; 0 does not clip.",
         group="Optimisation",
@@ -344,6 +345,7 @@ class DistillationConfig(Config):
         "else where the teacher was trained.",
         group="Model",
         path="DIRECTORY",
+        canonical=space_lookup.resolved,
     )
     teacher_temperature: float = option(
         4.0,

@@ -130,7 +130,7 @@ def test_missing_and_changed_videos_are_listed_and_the_status_is_3(run, trained,
     videos = shutil.copytree(trained[1] / "videos", tmp_path / "videos")
     (videos / "fight" / "0.mp4").unlink()
     draw_video(videos / "noFight" / "1.mp4", seed=3, frames=30)
-    words = f"robustness {run} --split all --conditions mirror --video-dir {videos}"
+    words = f"robustness {run} --split all --conditions mirror --dataset-path {videos}"
     done = CliRunner().invoke(cli.main, [*words.split(), "--json"])
     assert done.exit_code == 3, done.stderr
     result = json.loads(done.stdout)
@@ -147,8 +147,8 @@ def test_missing_and_changed_videos_are_listed_and_the_status_is_3(run, trained,
 def test_killed_processes_leave_no_copy(run, caplog):
     """The time limit is too short for any video; on a busy machine some may still be read."""
     with contextlib.suppress(VideoError):
-        measure(run, video_timeout=1e-4, conditions="blur")
-    assert "it took longer than 0.0001 s (--video-timeout)" in caplog.text
+        measure(run, video_timeout_s=1e-4, conditions="blur")
+    assert "it took longer than 0.0001 s (--video-timeout-s)" in caplog.text
     left = {path.name for path in (run / "evaluation" / "all").iterdir()}
     assert not any("partial" in name for name in left)
 
@@ -188,7 +188,7 @@ def test_a_video_with_another_time_and_the_same_bytes_is_unchanged(dataset_dir, 
 
 def test_a_missing_folder_names_the_option_that_helps(features_dir):
     cache = FeatureCache.open(features_dir)
-    with pytest.raises(CacheError, match=r"--video-dir names its new place.*Received: /drawn"):
+    with pytest.raises(CacheError, match=r"--dataset-path names its new place.*Received: /drawn"):
         corrupted_features.unchanged_excerpts(cache, cache.entries())
 
 

@@ -30,13 +30,14 @@ class RobustnessConfig(CommandConfig):
     features: str | None = same_as(
         EvaluateConfig,
         "features",
-        "Folder of features that lists the videos; default: that of the run's training.",
+        "Features whose videos are corrupted, as --features of evaluate; default: those of the run's "
+        "training.",
     )
-    video_dir: str | None = option(
+    dataset_path: str | None = option(
         None,
-        "Folder of the videos; default: that of the features' extraction.",
+        "Folder of the videos, if it has moved since the extraction.",
         group="Data",
-        path=True,
+        path="DIRECTORY",
     )
     weights: str | None = same_as(PredictConfig, "weights")
     batch_size: int = same_as(ExtractConfig, "batch_size")
@@ -45,9 +46,9 @@ class RobustnessConfig(CommandConfig):
         "workers",
         "Videos corrupted at the same time; default: the number of cores.",
     )
-    video_timeout: float = same_as(
+    video_timeout_s: float = same_as(
         ExtractConfig,
-        "video_timeout",
+        "video_timeout_s",
         "Seconds that corrupting and reading a video once may take.",
     )
     bootstrap: int = same_as(EvaluateConfig, "bootstrap")

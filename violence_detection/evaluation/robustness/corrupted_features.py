@@ -20,7 +20,9 @@ from violence_detection.features.video_worker import NO_SUCH_FILE, failure_reaso
 from violence_detection.reports.robustness_result import ConditionFailure
 from violence_detection.system import files, processes
 from violence_detection.system.processes import ProcessPool
+from violence_detection.video import video_file
 from violence_detection.video.clip_reader import Clip
+from violence_detection.video.frame_series import rate_in
 
 
 class CorruptionTask(NamedTuple):
@@ -65,10 +67,11 @@ def unchanged_excerpts(
     root = Path(video_dir or cache.video_dir)
     if not root.is_dir():
         raise CacheError(
-            "The folder of the videos must exist; --video-dir names its new place. Received: "
+            "The folder of the videos must exist; --dataset-path names its new place. Received: "
             f"{root} (no such folder)"
         )
-    by_key = {video.key: video for video in video_folder.read_folder(root).videos}
+    dataset = video_folder.read_folder(root, frames_fps=rate_in(entry.path for entry in entries))
+    by_key = {video.key: video for video in dataset.videos}
     excerpts, failures = {}, []
     for entry in entries:
         video = clip_cutting.video_of_key(entry.path, by_key)
@@ -83,11 +86,11 @@ def unchanged_excerpts(
 def _change_reason(path: Path, entry: ManifestEntry) -> str:
     """The reason why a file differs from the one of the features; empty if it is the same."""
     try:
-        stat = path.stat()
-        if (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.mtime):
+        state = video_file.state_of(path)
+        if (state.size, state.mtime_ns) == (entry.size, entry.mtime):
             return ""
-        same = stat.st_size == entry.size and files.sha256_of_unchanged(path) == entry.digest
-    except OSError as error:
+        same = state.size == entry.size and video_file.digest_of(path) == entry.digest
+    except (OSError, VideoError) as error:
         return failure_reason(error)
     return "" if same else "it has changed since its features were extracted"
 
@@ -126,7 +129,7 @@ def extract_corrupted_features(
                 corrupted_video.read_corrupted,
                 *arguments,
                 timeout_s=timeout_s,
-                timeout_option="--video-timeout",
+                timeout_option="--video-timeout-s",
             )
             return task, clips
         except VideoError as error:

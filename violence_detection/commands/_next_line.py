@@ -1,0 +1,32 @@
+"""The last line of a command: the command that usually comes next, ready to be copied."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from violence_detection import units
+
+
+def next_line(*words: str | Path) -> str:
+    """`next        violence-detection train --features feature_cache/mine-1a2b3c4d`.
+
+    Args:
+        words: Of the command, without the program's name. Paths are shown from the current folder;
+            words with spaces are quoted.
+    """
+    shown = [units.shown_path(word) if isinstance(word, Path) else word for word in words]
+    return f"next        violence-detection {shlex.join(shown)}"
+
+
+def setting_words(settings: Mapping[str, Any]) -> Iterator[str | Path]:
+    """The options of settings, for `next_line`: `--frames 16`.
+
+    Args:
+        settings: Value by name; none is None or False.
+    """
+    for name, value in settings.items():
+        yield f"--{name.replace('_', '-')}"
+        if value is not True:
+            is_path = isinstance(value, str) and value.startswith("/")
+            yield Path(value) if is_path else str(value)
