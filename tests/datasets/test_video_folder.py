@@ -160,9 +160,9 @@ def test_other_and_hidden_files_are_ignored_and_counted(tmp_path):
 def test_videos_in_no_class_folder_are_left_out_and_counted(tmp_path):
     classes = read_folder(touch(tmp_path / "x", "a/1.mp4", "b/1.mp4", "loose.mp4"))
     splits = read_folder(touch(tmp_path / "y", "train/a/1.mp4", "test/b/1.mp4", "test/loose.mp4"))
-    for folder in (classes, splits):
+    for folder, loose in ((classes, "loose.mp4"), (splits, "test/loose.mp4")):
         assert len(folder.videos) == 2
-        assert folder.notes == ("Left out, in no class folder: 1 video.",)
+        assert folder.notes == (f"Left out, in no class folder: 1 video, e.g. {loose}.",)
 
 
 def test_links_are_followed_and_loops_end(tmp_path):
@@ -506,11 +506,31 @@ def test_names_of_files_are_recordings_as_they_are(tmp_path):
     assert len({video.group for video in folder.videos}) == 3
 
 
-def test_a_folder_of_frames_is_refused_with_the_command_that_makes_videos(tmp_path):
+def test_numbered_pictures_are_refused_without_their_rate(tmp_path):
     touch(tmp_path, *(f"{label}/clip/f_{n:03d}.jpg" for label in "ab" for n in range(6)))
-    message = message_of(tmp_path)
-    assert "these are frames: 2 folders of numbered pictures, e.g. a/clip; `ffmpeg" in message
-    assert f"-i {tmp_path}/a/clip/f_%03d.jpg {tmp_path}/a/clip.mp4`" in message
+    assert message_of(tmp_path) == (
+        "--frames-fps must give the rate of videos that are kept as numbered pictures. Received: "
+        f"{tmp_path} (2 videos, e.g. a/clip of 6 pictures, and no --frames-fps)"
+    )
+
+
+def test_numbered_pictures_are_videos_of_their_class_split_and_recording(tmp_path):
+    for split, video in (("train", "cam1_a"), ("test", "cam2_b")):
+        touch(tmp_path, *(f"{split}/fight/{video}/{n:03d}.jpg" for n in range(6)))
+        touch(tmp_path, *(f"{split}/calm/{v}_{n}.png" for v in "xy" for n in range(6)))
+    folder = read_folder(tmp_path, frames_fps=25, group_pattern=r"(\w+?)(?:_\w)?$")
+    assert [(v.path, v.label, v.split, v.group) for v in folder.videos][:3] == [
+        ("test/calm/x@25fps", "calm", "test", "x"),
+        ("test/calm/y@25fps", "calm", "test", "y"),
+        ("test/fight/cam2_b@25fps", "fight", "test", "cam2"),
+    ]
+
+
+def test_a_table_names_numbered_pictures_with_or_without_their_rate(tmp_path):
+    touch(tmp_path, *(f"{video}/{n:03d}.jpg" for video in ("v1", "v2") for n in range(6)))
+    (tmp_path / "videos.csv").write_text("path,label\nv1,a\nv2@12fps,b\n")
+    at_25 = read_folder(tmp_path, frames_fps=25)
+    assert [video.path for video in at_25.videos] == ["v1@25fps", "v2@12fps"]
 
 
 def test_a_folder_too_many_is_named(tmp_path):

@@ -187,3 +187,19 @@ def test_a_path_that_is_not_utf8_cannot_be_written():
     name = os.fsdecode(b"caf\xe9.mp4")
     with pytest.raises(ConfigError, match="must be UTF-8"):
         video_sources.check_writable_names([Source(name, name)])
+
+
+def test_numbered_pictures_are_sources_at_their_rate(tmp_path, monkeypatch):
+    for path in ("v1/{:03d}.jpg", "flat/a_{}.png", "flat/b_{}.png"):
+        for number in range(6):
+            picture = tmp_path / path.format(number)
+            picture.parent.mkdir(exist_ok=True)
+            picture.write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    at_12_5 = list_sources(["v1/", "flat"], NOTHING, 12.5)
+    assert [source.name for source in at_12_5] == ["v1@12.5fps", "flat/a@12.5fps", "flat/b@12.5fps"]
+    assert output_stems(at_12_5) == ["v1", "a", "b"]
+    assert names("v1@12.5fps") == ["v1@12.5fps"]
+    for folder in ("v1", "flat", "."):
+        with pytest.raises(ConfigError, match="--frames-fps must give the rate"):
+            names(folder)

@@ -48,6 +48,14 @@ def frames_of(path: Path) -> list[np.ndarray]:
         frames.append(frame)
 
 
+def cut_to_pictures(video: Path, folder: Path) -> Path:
+    """Writes every frame of a video into a folder: `0001.png`, `0002.png`, …"""
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames_of(video), 1):
+        cv2.imwrite(str(folder / f"{number:04d}.png"), frame)
+    return folder
+
+
 def write_frames(path: Path, frames, fps: float = 10) -> Path:
     """A lossless-enough video of these frames, uint8 (H, W, 3) each."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -46,12 +46,15 @@ class LabelTable:
     file: TableFile | None = None
 
     @classmethod
-    def of_dataset(cls, root: Path, recordings: Mapping[str, str]) -> Self:
+    def of_dataset(
+        cls, root: Path, recordings: Mapping[str, str], frames_fps: float | None = None
+    ) -> Self:
         """The table of a dataset.
 
         Args:
             root: The folder of the dataset.
             recordings: The recording of each video, by path; used if there is no videos.csv.
+            frames_fps: See `video_folder.read_folder`.
 
         Raises:
             DatasetError: If it cannot be read.
@@ -59,13 +62,14 @@ class LabelTable:
         path = table_file.find_table(root)
         if path:
             table = table_file.read_table(path)
-            videos = video_table.videos_of_table(table, video_files.find_files(root)).videos
+            found = video_files.find_files(root, frames_fps)
+            videos = video_table.videos_of_table(table, found).videos
             rows = [
                 LabelRow(cells, video) for (_, cells), video in zip(table.rows, videos, strict=True)
             ]
             return cls(path, list(table.columns), rows, is_new=False, file=table)
         rows = []
-        for video in video_folder.read_folder(root).videos:
+        for video in video_folder.read_folder(root, frames_fps=frames_fps).videos:
             group = recordings.get(video.path, video.path)
             # Empty for a video that is its own recording: a name would read as a known recording.
             cells = {"group": "" if group == video.path else group, "split": video.split}

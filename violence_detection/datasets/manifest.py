@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Self
 
 from violence_detection.datasets.videos import Video
-from violence_detection.errors import CacheError
+from violence_detection.errors import CacheError, VideoError
 from violence_detection.system import files
+from violence_detection.video import video_file
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,10 @@ class ContentIndex:
         """The last entry of the same bytes; a file is read only if an entry has its size."""
         part = video.key.removeprefix(video.path)
         try:
-            same_size = self._entries.get(((root / video.path).stat().st_size, part))
-            digest = same_size and files.sha256_of_unchanged(root / video.path)
-        except OSError:
+            path = root / video.path
+            same_size = self._entries.get((video_file.state_of(path).size, part))
+            digest = same_size and video_file.digest_of(path)
+        except (OSError, VideoError):
             return None
         same = [entry for entry in same_size or () if entry.digest == digest]
         return same[-1] if same else None

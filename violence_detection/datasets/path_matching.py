@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 
 from violence_detection.datasets import video_files
 from violence_detection.units import counted
+from violence_detection.video import video_file
+from violence_detection.video.frame_series import without_rate
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _MAX_COMPARED = 5000  # paths, in the search for a similar one
@@ -96,6 +98,7 @@ class _Index:
         self._root, self._known = root, set(known)
         self._by_spelling, self._by_name = defaultdict(list), defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._series = {without_rate(path): path for path in known if without_rate(path) != path}
         for path in sorted(known):
             spelling = _spelling(path)
             self._by_spelling[spelling].append(path)
@@ -117,7 +120,11 @@ class _Index:
             path = self.relative(text)
             if not text.strip() or "\0" in path or path.startswith("/"):
                 continue
+            if path in self._series:
+                return self._series[path]
             if path in self._known or os.path.lexists(self._root / path):
+                return path
+            if without_rate(path) != path and video_file.exists(self._root / path):
                 return path
         return None
 

@@ -16,6 +16,8 @@ from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.units import counted
+from violence_detection.video import video_file
+from violence_detection.video.frame_series import rate_in
 
 # The arrays of the file, and the attributes that they hold: the file keeps its first names.
 _ARRAYS = {
@@ -100,7 +102,9 @@ def unchanged_videos(
     if not video_dir.is_dir():
         return none, f"their folder {video_dir} does not exist"
     try:
-        by_key = {video.key: video for video in video_folder.read_folder(video_dir).videos}
+        frames_fps = rate_in(entry.path for entry in entries)
+        folder = video_folder.read_folder(video_dir, frames_fps=frames_fps)
+        by_key = {video.key: video for video in folder.videos}
     except ViolenceDetectionError as error:
         return none, f"the videos cannot be read ({str(error).rstrip('.')})"
     unchanged = [
@@ -147,8 +151,8 @@ def _key(entry: ManifestEntry) -> str:
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
-    except OSError:
+        return video_file.state_of(path).size
+    except (OSError, VideoError):
         return -1
 
 

@@ -1,9 +1,8 @@
 """The files below a folder: which of them are videos, and which are passed over, by their names."""
 
+import dataclasses
 import logging
 import os
-import re
-import shlex
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from violence_detection import units
 from violence_detection.system import files
 from violence_detection.units import counted
+from violence_detection.video import frame_series
 
 log = logging.getLogger(__name__)
 
@@ -54,16 +54,13 @@ _SYSTEM_FOLDERS = frozenset(
 # Files that this program leaves in a folder of videos.
 LABEL_LOCK, LABEL_HISTORY = ".labels.lock", "labels_history.csv"
 
-_FEWEST_FRAMES = 5  # pictures of a folder that are taken for the frames of a video
-_NUMBERED = re.compile(r"(.*?)(\d+)$", re.DOTALL)
-
 
 @dataclass(frozen=True)
 class UnreadFile:
     """Something in a class folder that may be a video, and is not read.
 
     Attributes:
-        path: Relative to the dataset's folder; of a folder of frames that folder.
+        path: Relative to the dataset's folder; of numbered frames without their numbers.
         label: The class folder.
         reason: Why it is not read.
         kind: Its ending, such as `.xyz`; `no ending`; or `frames`.
@@ -81,12 +78,14 @@ class FoundFiles:
 
     Attributes:
         root: The folder.
-        videos: Paths of the videos, relative to the folder, with `/`.
+        videos: Paths of the videos, relative to the folder, with `/`; those that are kept as
+            numbered pictures end with a rate, as in `v1@25fps`.
         others: Paths of the files that are not videos.
         system_folders: Paths of folders of the system, such as `@eaDir`, which are not entered.
         hidden_folders, hidden_files: Their numbers.
         not_utf8: Number of videos whose path cannot be written.
         unlisted: Folders that cannot be listed.
+        frames: Number of pictures that are frames of these videos.
     """
 
     root: Path
@@ -97,6 +96,7 @@ class FoundFiles:
     hidden_files: int = 0
     not_utf8: int = 0
     unlisted: tuple[str, ...] = ()
+    frames: int = 0
 
     def notes(self, used: Collection[str] = ()) -> list[str]:
         """A line for each kind of files that are passed over.
@@ -108,6 +108,12 @@ class FoundFiles:
         others = [path for path in self.others if path not in used]
         names = Counter(PurePosixPath(path).name for path in self.system_folders)
         lines = []
+        if self.frames:
+            series = [path for path in self.videos if frame_series.rate_in([path])]
+            lines.append(
+                f"Read at {frame_series.rate_in(series):g} frames per second: "
+                f"{counted(len(series), 'video')} of {self.frames} numbered pictures."
+            )
         if others:
             are = "file that is not a video" if len(others) == 1 else "files that are not videos"
             lines.append(f"Ignored: {len(others)} {are} ({listed_endings(others)}).")
@@ -125,10 +131,14 @@ class FoundFiles:
         return lines
 
 
-def find_files(root: Path) -> FoundFiles:
+def find_files(root: Path, frames_fps: float | None = None) -> FoundFiles:
     """All files below a folder; hidden ones and those in folders of the system are counted only.
 
     Warns of folders that cannot be listed.
+
+    Args:
+        root: The folder.
+        frames_fps: The rate at which numbered pictures are read as videos; None does not.
     """
     videos: list[str] = []
     others: list[str] = []
@@ -166,7 +176,7 @@ def find_files(root: Path) -> FoundFiles:
             f"Ignored, because they cannot be listed: {counted(len(unlisted), 'folder')}, "
             f"e.g. {unlisted[0]}"
         )
-    return FoundFiles(
+    found = FoundFiles(
         root,
         tuple(videos),
         tuple(others),
@@ -175,6 +185,23 @@ def find_files(root: Path) -> FoundFiles:
         counts["hidden files"],
         counts["not UTF-8"],
         tuple(unlisted),
+    )
+    return found if frames_fps is None else _with_series(found, frames_fps)
+
+
+def _with_series(found: FoundFiles, fps: float) -> FoundFiles:
+    """The files, with numbered pictures as videos of a rate."""
+    series = {
+        frame_series.with_rate(path, fps): pictures
+        for path, pictures in frame_videos(found).items()
+        if units.is_utf8(path)
+    }
+    frames = {picture for pictures in series.values() for picture in pictures}
+    return dataclasses.replace(
+        found,
+        videos=(*found.videos, *series),
+        others=tuple(path for path in found.others if path not in frames),
+        frames=len(frames),
     )
 
 
@@ -205,7 +232,7 @@ def unread_files(found: FoundFiles, label_of: Mapping[str, str]) -> list[UnreadF
 
     That is a file whose ending is neither that of a video nor that of another known kind (text,
     table, picture, sound, subtitles, …), unless a video beside it has its name; a file without an
-    ending that is not text; and a folder of numbered pictures, which are the frames of a video.
+    ending that is not text; and numbered pictures, which are the frames of a video.
 
     Args:
         found: The files.
@@ -220,49 +247,31 @@ def unread_files(found: FoundFiles, label_of: Mapping[str, str]) -> list[UnreadF
         ending = PurePosixPath(path).suffix.lower()
         reason = f"{ending} is not an ending of videos" if ending else "its name has no ending"
         unread.append(UnreadFile(path, label, reason, ending or "no ending"))
-    for folder, names in frame_folders(found).items():
-        label = label_of.get(f"{folder}/{names[0]}")
+    for path, pictures in frame_videos(found).items():
+        label = label_of.get(pictures[0])
         if label is not None:
-            reason = f"these are {len(names)} frames; {frames_command(found.root / folder, names)}"
-            unread.append(UnreadFile(folder, label, reason, "frames"))
+            reason = f"these are {len(pictures)} frames, which --frames-fps RATE reads as a video"
+            unread.append(UnreadFile(path, label, reason, "frames"))
     return unread
 
 
-def frame_folders(found: FoundFiles) -> dict[str, list[str]]:
-    """The folders that hold the frames of a video as numbered pictures, with the sorted names of
-    the pictures."""
+def frame_videos(found: FoundFiles) -> dict[str, list[str]]:
+    """The videos that are kept as numbered pictures, and are not read as videos: the paths of the
+    pictures, by the path of the video without a rate."""
     video_names = {_without_ending(PurePosixPath(path).name) for path in found.videos}
-    names_of: dict[str, list[str]] = defaultdict(list)
+    names_in: dict[str, list[str]] = defaultdict(list)
     for path in found.others:
-        pure = PurePosixPath(path)
-        if pure.suffix.lower() in _PICTURES and len(pure.parts) > 1:
-            names_of[pure.parent.as_posix()].append(pure.name)
-    frames = {}
-    for folder, names in sorted(names_of.items()):
-        stems = [PurePosixPath(name).stem for name in names]
-        numbered = [_NUMBERED.fullmatch(stem) for stem in stems]
-        prefixes = {match[1] for match in numbered if match}
-        is_series = len(names) >= _FEWEST_FRAMES and all(numbered) and len(prefixes) == 1
+        folder, _, name = path.rpartition("/")
         # Pictures with the names of videos are their thumbnails.
-        if is_series and not video_names & set(stems):
-            frames[folder] = sorted(names, key=lambda name: (len(name), name))
-    return frames
-
-
-def frames_command(folder: Path, names: list[str]) -> str:
-    """The command that makes a video of the pictures of a folder, in words."""
-    stem, ending = os.path.splitext(names[0])
-    prefix, digits = _NUMBERED.fullmatch(stem).groups()
-    padded = len({len(name) for name in names}) == 1 and len(digits) > 1
-    number = f"%0{len(digits)}d" if padded else "%d"
-    # FFmpeg looks for a first number of 0 to 4 only.
-    start = f"-start_number {int(digits)} " if int(digits) > 4 else ""
-    before = f"{folder}/{prefix}".replace("%", "%%")
-    pattern = shlex.quote(f"{before}{number}{ending}")
-    return (
-        f"`ffmpeg -framerate 10 {start}-i {pattern} {shlex.quote(f'{folder}.mp4')}` makes a video "
-        "of them (at the rate that they were taken with)"
-    )
+        if _without_ending(name) not in video_names:
+            names_in[folder].append(name)
+    videos = {}
+    for folder, names in sorted(names_in.items()):
+        for video, pictures in frame_series.names_by_video(names).items():
+            path = "/".join(filter(None, (folder, video)))
+            if path and (not video or not (found.root / path).is_dir()):
+                videos[path] = [f"{folder}/{name}".removeprefix("/") for name in pictures]
+    return videos
 
 
 def _without_ending(path: str) -> str:

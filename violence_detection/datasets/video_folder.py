@@ -27,6 +27,7 @@ from violence_detection.datasets.video_files import EXTENSIONS, FoundFiles, Unre
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.units import counted
+from violence_detection.video.frame_series import without_rate
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,11 @@ class VideoFolder:
 
 
 def read_folder(
-    root: Path, *, group_pattern: str | None = None, clip_s: float | None = None
+    root: Path,
+    *,
+    group_pattern: str | None = None,
+    clip_s: float | None = None,
+    frames_fps: float | None = None,
 ) -> VideoFolder:
     """All videos below a folder with their label, recording and given split.
 
@@ -82,6 +87,7 @@ def read_folder(
             `names_in_paths`.
         clip_s: Long videos are cut into clips of so many seconds, see `clip_cutting`; None leaves
             them whole.
+        frames_fps: The rate at which numbered pictures are read as videos; None does not.
 
     Raises:
         ConfigError: If `root` is not a folder, or the pattern is not a regular expression.
@@ -93,7 +99,7 @@ def read_folder(
         raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({reason})")
     if not units.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
-    found = video_files.find_files(root)
+    found = video_files.find_files(root, frames_fps)
     table = table_file.find_table(root)
     if table:
         listed = video_table.videos_of_table(table_file.read_table(table), found)
@@ -163,8 +169,10 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
     videos = [_video_at(path, depth) for path in inside if _label_at(path, depth)]
     notes = []
     if len(videos) < len(paths):
-        left_out = counted(len(paths) - len(videos), "video")
-        notes.append(f"Left out, in no class folder: {left_out}.")
+        outside = sorted({*paths} - {video.path for video in videos})
+        notes.append(
+            f"Left out, in no class folder: {counted(len(outside), 'video')}, e.g. {outside[0]}."
+        )
     if not videos:
         raise DatasetError(
             f"Splits must hold class folders. Received: {root} "
@@ -180,12 +188,12 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
 
 def _no_videos_text(found: FoundFiles) -> str:
     """The error of a folder without videos, with what lies in it instead."""
-    if frames := video_files.frame_folders(found):
-        folder, names = next(iter(frames.items()))
-        command = video_files.frames_command(found.root / folder, names)
+    if frames := video_files.frame_videos(found):
+        path, pictures = next(iter(frames.items()))
         return (
-            f"VIDEO_DIR must hold videos. Received: {found.root} (these are frames: "
-            f"{counted(len(frames), 'folder')} of numbered pictures, e.g. {folder}; {command})"
+            "--frames-fps must give the rate of videos that are kept as numbered pictures. "
+            f"Received: {found.root} ({counted(len(frames), 'video')}, e.g. {path} of "
+            f"{len(pictures)} pictures, and no --frames-fps)"
         )
     inside = f"none; {video_files.listed_endings(found.others)}" if found.others else "none"
     endings = " ".join(sorted(EXTENSIONS))
@@ -201,7 +209,7 @@ def _unread_warnings(unread: Sequence[UnreadFile]) -> list[str]:
     for kind, group in sorted(by_kind.items()):
         classes = ", ".join(sorted({file.label for file in group}))
         if kind == "frames":
-            what = counted(len(group), "folder") + " of frames"
+            what = counted(len(group), "video") + " of numbered pictures"
         else:
             what = (
                 f"{len(group)} {kind}"
@@ -290,7 +298,7 @@ def names_in_paths(
 
 def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
     """The videos with the recordings that a pattern finds, and the number without any."""
-    names = names_in_paths(pattern, [video.path for video in videos])
+    names = names_in_paths(pattern, [without_rate(video.path) for video in videos])
     pairs = list(zip(videos, names, strict=True))
     ungrouped = sum(
         not name and video.group == video.path and video.start_s is None for video, name in pairs

@@ -118,7 +118,9 @@ class EventsStage:
         classes = self._run.record().classes
         videos = [
             video
-            for video in video_folder.read_folder(self._root).videos
+            for video in video_folder.read_folder(
+                self._root, frames_fps=self._config.frames_fps
+            ).videos
             if self._config.split in ("all", video.split)
         ]
         mapping = label_mapping(classes, (video.label for video in videos)) if videos else {}

@@ -21,6 +21,7 @@ from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import VIDEO_COLUMNS, Run, RunRecord
 from violence_detection.reports import model_card
 from violence_detection.system import devices, files
+from violence_detection.video import video_file
 
 log = logging.getLogger(__name__)
 
@@ -212,7 +213,7 @@ class BundleStage:
         videos = [
             root / row["path"]
             for row in self._run.own_videos()
-            if row["split"] == "validation" and (root / row["path"]).is_file()
+            if row["split"] == "validation" and video_file.exists(root / row["path"])
         ][:_CHECKED]
         if not videos:
             log.info("The videos are not here: the bundle is not compared on any.")

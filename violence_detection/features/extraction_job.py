@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any
 
 from violence_detection import units
@@ -25,8 +24,8 @@ from violence_detection.features.video_worker import (
     check_array_name,
     failure_reason,
 )
-from violence_detection.system import files, progress
-from violence_detection.video import damage
+from violence_detection.system import progress
+from violence_detection.video import damage, video_file
 
 log = logging.getLogger(__name__)
 
@@ -212,24 +211,24 @@ class ExtractionJob:
         path = self.folder.root / video.path
         entry = dataclasses.replace(entry, **_facts_of(video))
         try:
-            stat = path.stat()
-        except OSError as error:
+            state = video_file.state_of(path)
+        except (OSError, VideoError) as error:
             return entry if entry.error == failure_reason(error) else None
-        unchanged = (entry.size, entry.mtime) == (stat.st_size, stat.st_mtime_ns)
+        unchanged = (entry.size, entry.mtime) == (state.size, state.mtime_ns)
         if not entry.digest:  # it could not be read, or is not a plain file
             return entry if unchanged and not entry.usable else None
-        if not S_ISREG(stat.st_mode):
+        if not state.is_plain:
             return None
         if not unchanged or self._verify:
             try:
-                digest = files.sha256_of_unchanged(path)
+                digest = video_file.digest_of(path)
             except OSError:
                 return None
             if digest != entry.digest:
                 return None
         if entry.usable and not self._arrays_exist(entry, verify=self._verify):
             return None
-        return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
+        return dataclasses.replace(entry, size=state.size, mtime=state.mtime_ns)
 
     def _arrays_exist(self, entry: ManifestEntry, *, verify: bool) -> bool:
         return self.cache.arrays_exist(entry, self._shape, verify=verify, views=self._views)
@@ -279,8 +278,8 @@ class ExtractionJob:
             video = videos[key]
             try:
                 features = self.cache.read_arrays(entry, self._shape)
-                stat = (self.folder.root / video.path).stat()
-            except (CacheError, OSError):
+                state = video_file.state_of(self.folder.root / video.path)
+            except (CacheError, OSError, VideoError):
                 # The array was overwritten just now: the names of two videos were swapped.
                 self.todo.append(video)
                 continue
@@ -292,8 +291,8 @@ class ExtractionJob:
                     **_facts_of(video),
                     array_digest=digest,
                     views=" ".join(of_views),
-                    size=stat.st_size,
-                    mtime=stat.st_mtime_ns,
+                    size=state.size,
+                    mtime=state.mtime_ns,
                 )
             )
 

@@ -15,9 +15,9 @@ from violence_detection.datasets import iso_times, metadata_shortcuts, perceptua
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Problem, Video
+from violence_detection.errors import VideoError
 from violence_detection.features.inspection import VideoInspection
-from violence_detection.system import files
-from violence_detection.video import damage
+from violence_detection.video import damage, video_file
 
 Inspections = Mapping[str, VideoInspection]  # by path
 
@@ -149,12 +149,12 @@ def duplicates(root: Path, inspections: Inspections) -> list[list[str]]:
     """The paths of each two or more files of the same bytes."""
     by_size = defaultdict(list)
     for path in inspections:
-        with contextlib.suppress(OSError):
-            by_size[(root / path).stat().st_size].append(path)
+        with contextlib.suppress(OSError, VideoError):
+            by_size[video_file.state_of(root / path).size].append(path)
     by_digest = defaultdict(list)
     for paths in by_size.values():
         for path in paths if len(paths) > 1 else ():
-            by_digest[files.sha256_of_file(root / path)].append(path)
+            by_digest[video_file.digest_of(root / path)].append(path)
     return sorted(sorted(paths) for paths in by_digest.values() if len(paths) > 1)
 
 

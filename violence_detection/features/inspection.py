@@ -105,7 +105,7 @@ def _skim(video: Decoder) -> VideoInspection | None:
     return VideoInspection(
         frames=declared,
         duration_s=duration_s,
-        damage="",
+        damage=video.gaps,
         thumbnails=np.stack(thumbnails[:_SAMPLES]),
         size=(frame.shape[1], frame.shape[0]),
         fps=video.fps,

@@ -13,9 +13,8 @@ from violence_detection.models.near_clip import NearClip
 from violence_detection.models.run import Run
 from violence_detection.models.training_clips import missing_line
 from violence_detection.reports.explanation_figure import Explanation
-from violence_detection.system import files
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import still_frames
+from violence_detection.video import still_frames, video_file
 
 _TILE_PX = (320, 240)
 
@@ -92,7 +91,7 @@ class Explainer:
         name, start_s, end_s = part_of(clip.path)
         path = self._video_dir / name
         try:
-            if files.sha256_of_unchanged(path) != self._digests.get(clip.path):
+            if video_file.digest_of(path) != self._digests.get(clip.path):
                 return None
             frames = self._frames(call, path, start_s, end_s)
         except (VideoError, OSError):

@@ -14,6 +14,7 @@ from violence_detection import units
 from violence_detection.datasets import video_files
 from violence_detection.errors import ConfigError
 from violence_detection.system import files
+from violence_detection.video.frame_series import names_by_video, with_rate, without_rate
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ class Source:
         if isinstance(self.target, int):
             return f"camera_{self.target}"
         if not self.is_live:
-            return self.path.stem
+            name = without_rate(self.path.name)
+            return self.path.stem if name == self.path.name else name
         parts = urlsplit(self.name)
         name = f"{parts.hostname or 'stream'}_{PurePosixPath(parts.path).stem}"
         return re.sub(r"[^\w.-]+", "_", name).strip("_.")[:100]
@@ -83,19 +85,27 @@ def parse_source(argument: str) -> Source:
     return Source(argument, argument)
 
 
-def list_sources(arguments: Iterable[str], stdin: TextIO) -> list[Source]:
+def list_sources(
+    arguments: Iterable[str], stdin: TextIO, frames_fps: float | None = None
+) -> list[Source]:
     """All sources that arguments name, in their order.
 
     A folder names the videos in it, a pattern the files that it matches, `-` the lines of
     `stdin`. A path that does not exist is a source too; reading it is an error with its name. A
     file that is named several times is one source.
 
+    Args:
+        arguments: As they were given.
+        stdin: Read for `-`.
+        frames_fps: The rate at which numbered pictures are read as videos; None does not.
+
     Raises:
-        ConfigError: If the lines of `stdin` cannot be decoded, or no source is named.
+        ConfigError: If the lines of `stdin` cannot be decoded, no source is named, or a folder
+            holds numbered pictures alone and `frames_fps` is not given.
     """
     sources: dict[str, Source] = {}
     ignored: list[str] = []
-    for source in _expand(arguments, stdin, ignored):
+    for source in _expand(arguments, stdin, ignored, frames_fps):
         target = str(source.target) if source.is_live else os.path.realpath(source.target)
         first = sources.setdefault(target, source)
         if first is not source:
@@ -107,16 +117,18 @@ def list_sources(arguments: Iterable[str], stdin: TextIO) -> list[Source]:
     return list(sources.values())
 
 
-def _expand(arguments: Iterable[str], stdin: TextIO, ignored: list[str]) -> Iterator[Source]:
+def _expand(
+    arguments: Iterable[str], stdin: TextIO, ignored: list[str], frames_fps: float | None
+) -> Iterator[Source]:
     """The sources of each argument; a text is added to `ignored` for a pattern without any."""
     for argument in arguments:
         is_pattern = bool(_PATTERN & set(argument)) and not _URL.match(argument)
         if argument == "-":
-            yield from _expand(_lines(stdin), stdin, ignored)
+            yield from _expand(_lines(stdin), stdin, ignored, frames_fps)
         elif Path(argument).is_dir():
-            yield from _expand_folder(argument)
+            yield from _expand_folder(argument, frames_fps)
         elif is_pattern and not os.path.lexists(argument):
-            yield from _expand_pattern(argument, ignored)
+            yield from _expand_pattern(argument, ignored, frames_fps)
         else:
             yield parse_source(argument)
 
@@ -150,15 +162,26 @@ def _decoded(content: bytes) -> str:
     return text
 
 
-def _expand_folder(folder: str) -> Iterator[Source]:
-    found = video_files.find_files(Path(folder))
+def _expand_folder(folder: str, frames_fps: float | None) -> Iterator[Source]:
+    found = video_files.find_files(Path(folder), frames_fps)
+    is_series = "" in names_by_video(path for path in found.others if "/" not in path)
+    frames = [folder] if is_series else list(video_files.frame_videos(found))
+    if frames and not found.videos and frames_fps is None:
+        raise ConfigError(
+            "--frames-fps must give the rate of videos that are kept as numbered pictures. "
+            f"Received: {folder} (e.g. {frames[0]}, and no --frames-fps)"
+        )
+    if is_series and frames_fps is not None:
+        path = with_rate(os.path.normpath(folder), frames_fps)
+        yield Source(path, path)
+        return
     for note in found.notes():
         log.info(f"{folder}: {note}")
     for path in [os.path.join(folder, name) for name in found.videos] or [folder]:
         yield Source(path, path)
 
 
-def _expand_pattern(pattern: str, ignored: list[str]) -> Iterator[Source]:
+def _expand_pattern(pattern: str, ignored: list[str], frames_fps: float | None) -> Iterator[Source]:
     """The videos that a pattern matches; for `*.xyz`, all files with that ending."""
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute ones too)
     if not matches:
@@ -171,7 +194,7 @@ def _expand_pattern(pattern: str, ignored: list[str]) -> Iterator[Source]:
         if Path(match).is_dir():
             # The pattern `**` also matches every folder above the files that it matches.
             if "**" not in pattern:
-                yield from _expand_folder(match)
+                yield from _expand_folder(match, frames_fps)
         elif names_ending or video_files.has_video_ending(match):
             yield Source(match, match)
         else:

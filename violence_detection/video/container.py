@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from violence_detection.video.frame_series import read_series
+
 if TYPE_CHECKING:
     import av
 
@@ -119,6 +121,9 @@ def open_container(path: Path) -> "av.container.InputContainer":
 
 def read_container(path: Path) -> Container:
     """The header of a video file; an empty one if PyAV cannot open it."""
+    series = read_series(path)
+    if series is not None:
+        return Container(duration_s=series.duration_s, has_index=True)
     stat = path.stat()
     return _read_container(path, stat.st_size, stat.st_mtime_ns)
 

@@ -13,6 +13,7 @@ from violence_detection import units
 from violence_detection.errors import VideoError
 from violence_detection.video.container import TOLERANCE
 from violence_detection.video.decoder import Decoder
+from violence_detection.video.picture_decoder import PictureDecoder
 from violence_detection.video.pyav_decoder import PyAVDecoder
 
 _MAX_SOUND_OVERHANG_S = 0.15  # the sound may last this much longer than the frames
@@ -25,7 +26,7 @@ _FAR_FPS = 4.5  # a rate is far from another that is so many times it
 _MIN_RATES = 5  # to say which rate is usual
 
 
-def find_damage(video: Decoder | PyAVDecoder, times_s: Sequence[float]) -> str:
+def find_damage(video: Decoder | PyAVDecoder | PictureDecoder, times_s: Sequence[float]) -> str:
     """The damage of a video that was decoded to its end, in words; empty if there is none.
 
     Args:
@@ -40,7 +41,11 @@ def find_damage(video: Decoder | PyAVDecoder, times_s: Sequence[float]) -> str:
 
 
 def find_damage_at_end(
-    video: Decoder | PyAVDecoder, frames: int, last_s: float, *, longest_s: float
+    video: Decoder | PyAVDecoder | PictureDecoder,
+    frames: int,
+    last_s: float,
+    *,
+    longest_s: float,
 ) -> str:
     """The damage of a video, without the times of all frames; see `find_damage`.
 
@@ -60,7 +65,7 @@ def find_damage_at_end(
     )
     if missing and longest_s <= _MAX_GAP_S and video.is_whole(frames):
         missing = ""
-    return "; ".join(filter(None, (missing, corrupt)))
+    return "; ".join(filter(None, (missing, video.gaps, corrupt)))
 
 
 def describe_missing(

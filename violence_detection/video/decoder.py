@@ -19,6 +19,8 @@ from violence_detection import units
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.video import ffmpeg_log
 from violence_detection.video.container import Container, allowed_formats, read_container
+from violence_detection.video.frame_series import FrameSeries, read_series
+from violence_detection.video.picture_decoder import PictureDecoder
 from violence_detection.video.pyav_decoder import PyAVDecoder, count_between
 
 _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
@@ -58,8 +60,8 @@ _opening = threading.Lock()
 
 
 @contextlib.contextmanager
-def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
-    """Opens a video file; closes it at the end of the block.
+def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder | PictureDecoder"]:
+    """Opens a video file, or a series of pictures; closes it at the end of the block.
 
     Of several video streams the largest is read. The decoder is PyAV's for a stream that is not
     the first, and if OpenCV cannot decode a frame.
@@ -68,6 +70,13 @@ def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
         VideoError: If the file cannot be opened or decoded, also for an error of OpenCV in the
             block.
     """
+    series = _series_at(path)
+    if series is not None:
+        try:
+            yield PictureDecoder(series, max_pixels=MAX_PIXELS)
+        except (cv2.error, MemoryError) as error:
+            raise VideoError(f"the decoder failed: {_reason(error)}") from error
+        return
     _check_file(path)
     container = read_container(path)
     if container.stream:  # OpenCV reads the first stream only
@@ -133,7 +142,10 @@ class Decoder:
             tell.
         start_s: The time at which the video stream begins.
         note: What is to be said of the file, although it is read: its video streams.
+        gaps: Empty; see `PictureDecoder`.
     """
+
+    gaps = ""
 
     def __init__(self, capture: cv2.VideoCapture, path: Path, container: Container) -> None:
         """
@@ -291,6 +303,9 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         VideoError: If the file cannot be read.
     """
+    series = _series_at(path)
+    if series is not None:
+        return np.array(series.times_s), np.ones(len(series.pictures), bool)
     _check_file(path)
     start_s = read_container(path).start_s
     capture = _open_file(path, [cv2.CAP_PROP_FORMAT, -1])
@@ -302,6 +317,20 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
     finally:
         capture.release()
     return start_s + np.array(times_ms) / 1000, np.frombuffer(keys, bool)
+
+
+def _series_at(path: Path) -> FrameSeries | None:
+    """The series of pictures that a path names; None for a file.
+
+    Raises:
+        VideoError: If it cannot be read.
+    """
+    try:
+        return read_series(path)
+    except FileNotFoundError as error:
+        raise VideoError("no such file") from error
+    except OSError as error:
+        raise VideoError(f"it cannot be read: {error.strerror}") from error
 
 
 def _check_file(path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from violence_detection.video import video_file
 from violence_detection.video.decoder import Decoder, open_video, read_packets
 
 # Seeking is worth it if it decodes at most this fraction of the frames.
@@ -106,8 +107,8 @@ def read_timeline(path: Path) -> Timeline | None:
     Raises:
         VideoError: If the video cannot be read.
     """
-    stat = path.stat()
-    return _read_timeline(path, stat.st_size, stat.st_mtime_ns)
+    state = video_file.state_of(path)
+    return _read_timeline(path, state.size, state.mtime_ns)
 
 
 def _is_transport_stream(path: Path) -> bool:
