@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.encoding import encode
 from support.features import draw_features
 from support.training import train_quickly
 from support.videos import draw_video
@@ -285,6 +286,25 @@ def test_a_video_that_cannot_be_read_is_refused(label, tmp_path):
 def test_a_missing_dataset_is_refused(run_dir):
     with pytest.raises(DatasetError, match="--dataset-path names its new place.*: /drawn"):
         LabelStage(str(run_dir), "a.mp4", "normal", LabelConfig()).prepare()
+
+
+def test_an_excerpt_is_copied_and_its_part_labelled(root, label, tmp_path):
+    camera = encode(tmp_path / "camera.mp4", frames=250, g=25, bf=2)
+    planned = label(camera, start_s=6.0, end_s=8.0, excerpt=True, split="train", dry_run=True)
+    result = label(camera, start_s=6.0, end_s=8.0, excerpt=True, split="train")
+    assert (planned.video, planned.split) == (result.video, "train")
+    row = row_of(root, result.video.split("@")[0])
+    assert 1.9 < float(row["end_s"]) - float(row["start_s"]) < 2.1
+    assert (root / row["path"]).stat().st_size < camera.stat().st_size / 2
+    assert row["split"] == "train" and result.copied
+
+
+def test_what_mp4_does_not_hold_is_copied_whole(root, label, tmp_path):
+    camera = encode(tmp_path / "camera.webm", frames=75, codec="libvpx", g=25)
+    result = label(camera, start_s=1.0, end_s=2.0, excerpt=True)
+    assert result.video == "judged/camera.webm@1-2"
+    assert (root / "judged/camera.webm").read_bytes() == camera.read_bytes()
+    assert sorted(path.name for path in (root / "judged").iterdir()) == ["camera.webm"]
 
 
 @pytest.mark.parametrize("name", ["reviewer", "group"])

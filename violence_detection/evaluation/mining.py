@@ -31,6 +31,7 @@ from violence_detection.reports.mined_page import MinedWindow
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_file
+from violence_detection.video.frame_series import rate_in
 
 FOLDER, TABLE, PAGE = "mined", "windows.csv", "windows.html"
 _READ_COLUMNS = ("path", "start_s", "end_s", "probability")
@@ -267,7 +268,8 @@ class MineStage:
             return parts, [text]
         by_path: dict[str, list[tuple[float, float]]] = defaultdict(list)
         try:
-            for row in LabelTable.of_dataset(self._root, {}).rows:
+            frames_fps = rate_in(row["path"] for row in self._run.videos_trained_on())
+            for row in LabelTable.of_dataset(self._root, {}, frames_fps).rows:
                 by_path[row.video.path].append(row.video.span_s)
         except DatasetError as error:
             return parts, [f"Windows that are labelled already are listed too: {error}"]
@@ -290,6 +292,8 @@ class MineStage:
     # -- what is shown
 
     def _mined(self, name: str, window: Window, pictures: list[bytes] | str) -> MinedWindow:
+        _, *others = self._record.classes
+        violent = others[0] if len(others) == 1 else "CLASS"  # the person says which
         return MinedWindow(
             path=name,
             start_s=window.start_s,
@@ -297,7 +301,7 @@ class MineStage:
             probability=window.probability,
             recording=self._recordings[name],
             label_command=self._command(name, window, self._record.normal_class),
-            fight_command=self._command(name, window, self._record.classes[1]),
+            fight_command=self._command(name, window, violent),
             frames=() if isinstance(pictures, str) else tuple(map(_data_uri, pictures)),
             missing_reason=pictures if isinstance(pictures, str) else "",
         )

@@ -104,13 +104,14 @@ def _findings(normal_class: str) -> list[Finding]:
         Finding(
             "care",
             "Look at each window before you label it: a real fight in it would be learned as "
-            f"{normal_class}, and be missed from then on. Four pictures can hide it; watch the "
+            f"{normal_class}, and be missed from then on. A few pictures can hide it; watch the "
             "video where you are not sure.",
         ),
         Finding(
             "note",
-            f"A labelled window is a part {normal_class} of the dataset, with its own recording, "
-            "in the training split. The next extract-features and train learn from it.",
+            f"A labelled window is a clip of the dataset, of class {normal_class} and with its "
+            "own recording, in the training split. The next extract-features and train learn from "
+            "it.",
         ),
         Finding(
             "note",
