@@ -20,6 +20,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
 from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.feature_export import CacheExport
 from violence_detection.features.feature_import import CacheImport, CacheImportResult
 from violence_detection.features.imported_file import to_float16
 from violence_detection.features.imported_labels import split_of_name
@@ -85,6 +86,20 @@ def arrays_of(result: dict) -> dict[str, np.ndarray]:
 
 
 # -- what comes of it
+
+
+def test_videos_in_segments_come_back_as_they_were_exported(files, labels, rng, tmp_path):
+    videos = rng.normal(size=(20, 3, 4, 6)).astype(np.float16)
+    files.save("train_labels.npy", labels)
+    result = files(files.save("train_features.npy", videos))
+    cache = FeatureCache.open(result.features)
+    assert tuple(result.shape) == cache.space().shape == (3, 4, 6)
+    np.testing.assert_array_equal(np.stack(list(arrays_of(result).values())), videos)
+    exported = tmp_path / "segments.h5"
+    CacheExport(str(result.features), output=str(exported), force=False).run()
+    again = files(str(exported), dataset_name="again")
+    np.testing.assert_array_equal(np.stack(list(arrays_of(again).values())), videos)
+    assert FeatureCache.open(again.features).space() == cache.space()
 
 
 def test_arrays_and_labels_are_those_of_the_file(files, saved, clips, labels):
@@ -330,7 +345,7 @@ def test_pickled_features_and_labels_are_refused(files, saved, labels):
     ("array", "message"),
     [
         (np.ones((20, 6), np.float32), "Features must be (N, T, D)"),
-        (np.ones((20, 4, 2, 3), np.float32), "Features must be (N, T, D)"),
+        (np.ones((20, 4, 2, 3, 1), np.float32), "or (N, S, T, D) of videos in S segments"),
         (np.ones((20, 4, 6), np.int64), "must be float16, float32 or float64. Received: int64"),
         (np.ones((20, 4, 6), np.complex64), "must be float16, float32 or float64"),
         (np.ones((20, 0, 6), np.float32), "an empty array"),

@@ -223,11 +223,10 @@ def import_(
 
 
 def _import_lines(result: "CacheImportResult") -> list[str]:
-    frames, dim = result.shape
     return [
         f"features    {result.features}",
         f"clips       {result.videos}: {result.imported} imported, {len(result.left_out)} left "
-        f"out; {frames} x {dim} each",
+        f"out; {' x '.join(map(str, result.shape))} each",
         f"classes     {', '.join(result.classes)}",
         *console.failure_lines(result.left_out, label="left out"),
         "nothing is written (--dry-run)"

@@ -161,7 +161,7 @@ class CacheImport:
             dataset=name,
             videos=len(self._rows),
             left_out=tuple(Problem(row.path, row.error) for row in left_out),
-            shape=(self._space.frames, self._space.dim),
+            shape=self._space.shape,
             classes=self._record.classes,
             grouped=self._record.has_all_recordings,
             padded=padded,
@@ -224,7 +224,7 @@ class CacheImport:
                 for block in file.blocks():
                     clips, reasons = to_float16(block)
                     digest.update(clips.tobytes())
-                    empty = ~clips.any(axis=2)
+                    empty = ~clips.any(axis=-1).reshape(len(clips), -1)
                     padded += int((empty.any(axis=1) & ~empty.all(axis=1)).sum())
                     for reason in reasons:
                         row = next(rows)
@@ -236,14 +236,14 @@ class CacheImport:
         return digest.hexdigest(), padded
 
     def _space_of(
-        self, exported: ExtractionRecord | None, shape: tuple[int, int], dtype: str, digest: str
+        self, exported: ExtractionRecord | None, shape: tuple[int, ...], dtype: str, digest: str
     ) -> FeatureSpace:
         """The recorded feature space, or one that stands for the program that made the files."""
         maker = self._config.made_by
-        if exported and (exported.space.frames, exported.space.dim) != tuple(shape):
+        if exported and exported.space.shape != tuple(shape):
             raise CacheError(
-                "Features must be of the file's feature space, "
-                f"({exported.space.frames}, {exported.space.dim}). Received: {tuple(shape)}"
+                f"Features must be of the file's feature space, {exported.space.shape}. Received: "
+                f"{tuple(shape)}"
             )
         if exported:
             return exported.space

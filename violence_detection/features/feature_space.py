@@ -94,11 +94,11 @@ class FeatureSpace:
         return self.stream.split("|" if self.parts else "+")
 
     @classmethod
-    def imported(cls, shape: tuple[int, int], dtype: str, digest: str, maker: str | None) -> Self:
+    def imported(cls, shape: tuple[int, ...], dtype: str, digest: str, maker: str | None) -> Self:
         """The space of features that another program made.
 
         Args:
-            shape: T and D.
+            shape: T and D; N, T and D of videos in N segments.
             dtype: The type of the numbers, as NumPy names it.
             digest: SHA-256 of the features.
             maker: The user's name for the program and its settings: files with the same name are
@@ -108,13 +108,14 @@ class FeatureSpace:
             backbone=IMPORTED,
             layer="",
             stream=maker or "features",
-            frames=shape[0],
+            frames=shape[-2],
             frame_size=0,
             resize="",
-            dim=shape[1],
+            dim=shape[-1],
             weights_digest=hashlib.sha256(maker.encode()).hexdigest() if maker else digest,
             engine=IMPORTED,
             precision="" if maker else dtype,
+            segments=shape[0] if len(shape) == 3 else 1,
         )
 
     def check_computable(self) -> None:

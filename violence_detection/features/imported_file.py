@@ -22,7 +22,7 @@ from violence_detection.features.imported_labels import (
 from violence_detection.features.npy_file import open_npy
 
 _BLOCK_BYTES = 64 << 20
-_MAX_CLIPS, _MAX_FRAMES, _MAX_DIM = 10_000_000, 1024, 1 << 16
+_MAX_CLIPS, _MAX_SEGMENTS, _MAX_FRAMES, _MAX_DIM = 10_000_000, 1024, 1024, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ImportedFile:
 
     Attributes:
         path: The file.
-        features: float (N, T, D), in memory only where it is sliced.
+        features: float (N, T, D), or (N, S, T, D) of videos in S segments, in memory only where it
+            is sliced.
         rows: Label, path, recording and split of each clip, what is not given being empty.
         record: The record of the extraction, where `cache export` wrote the file.
         split_sources: `given` or `drawn` for each clip, where `cache export` wrote the file.
@@ -44,7 +45,7 @@ class ImportedFile:
     split_sources: tuple[str, ...] = ()
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Consecutive clips, float (B, T, D), at most 64 MiB at a time."""
+        """Consecutive clips, float (B, T, D) or (B, S, T, D), at most 64 MiB at a time."""
         count = len(self.rows)
         row_bytes = self.features.dtype.itemsize * math.prod(self.features.shape[1:])
         step = max(1, _BLOCK_BYTES // row_bytes)
@@ -59,15 +60,15 @@ def to_float16(clips: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Clips rounded to float16, and why each cannot be used.
 
     Args:
-        clips: float (B, T, D).
+        clips: float (B, T, D) or (B, S, T, D).
 
     Returns:
-        float16 (B, T, D), and B reasons, empty where a clip can be used.
+        The same in float16, and B reasons, empty where a clip can be used.
     """
-    finite = np.isfinite(clips).all(axis=(1, 2))
+    finite = np.isfinite(clips).reshape(len(clips), -1).all(axis=1)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         rounded = clips.astype("<f2", order="C")
-    in_range = np.isfinite(rounded).all(axis=(1, 2))
+    in_range = np.isfinite(rounded).reshape(len(clips), -1).all(axis=1)
     reasons = []
     for row, clip in enumerate(rounded):
         if not finite[row]:
@@ -93,7 +94,7 @@ def open_imported(
     """Opens a `.npy` or HDF5 file of features with its labels.
 
     Args:
-        path: The file of the features (N, T, D).
+        path: The file of the features (N, T, D), or (N, S, T, D) of videos in S segments.
         labels_path: A `.npy` file of N numbers, names or rows of a one-hot matrix, or a `.csv`
             file with the column `label` and, where they are known, `path`, `group`, `split` and
             `duration_s`; None for the labels in an HDF5 file, or a file of the same name in which
@@ -142,21 +143,21 @@ def _read_export(path: Path, file: Any, features: Any, record: ExtractionRecord)
 
 
 def _check_features(path: Path, features: Any) -> int:
-    """N, once the features are float (N, T, D)."""
+    """N, once the features are float (N, T, D) or (N, S, T, D)."""
     shape, dtype = features.shape, features.dtype
-    if len(shape) != 3:
+    if len(shape) not in (3, 4):
         raise CacheError(
-            f"Features must be (N, T, D): clips, frames, numbers of a frame. Received: {shape} in "
-            f"{path}"
+            "Features must be (N, T, D): clips, frames, numbers of a frame; or (N, S, T, D) of "
+            f"videos in S segments. Received: {shape} in {path}"
         )
     if dtype.kind != "f" or dtype.itemsize not in (2, 4, 8):
         raise CacheError(
             f"Features must be float16, float32 or float64. Received: {dtype} in {path}"
         )
-    limits = (_MAX_CLIPS, _MAX_FRAMES, _MAX_DIM)
+    limits = (_MAX_CLIPS, *(_MAX_SEGMENTS,) * (len(shape) - 3), _MAX_FRAMES, _MAX_DIM)
     if not all(1 <= size <= limit for size, limit in zip(shape, limits, strict=True)):
         raise CacheError(
-            f"Features must be (N, T, D), each at least 1, at most {limits}. Received: {shape} in "
-            f"{path}"
+            f"Features must be {'(N, T, D)' if len(shape) == 3 else '(N, S, T, D)'}, each at least "
+            f"1, at most {limits}. Received: {shape} in {path}"
         )
     return shape[0]
