@@ -8,10 +8,12 @@ has recordings of both classes; a classifier of each site alone, one federated o
 one of their pool predict the videos of the fold. All have the settings of `federate` and as many
 epochs, and none is chosen on a video. A row is over all videos of a seed, each predicted by a model
 that has not seen its recording; the threshold is 0.5. The row of a site alone is the mean over
-sites.
+sites. Differences are means over the seeds, on the same videos, with intervals from a bootstrap
+over recordings. `time` is the processor time over that of the pool.
 """
 
 import argparse
+import functools
 import json
 import logging
 import shutil
@@ -22,6 +24,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import grouped_folds
+import kept_scores
 import machine
 import numpy as np
 
@@ -29,13 +33,14 @@ from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.federated.config import SimulateConfig
 from violence_detection.federated.simulation import SimulationStage
 from violence_detection.metrics import classification
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 
-SITES, FOLDS = 4, 5
+SITES, FOLDS, POOL = 4, 5, "pooled"
 
 
 def main() -> None:
@@ -47,6 +52,7 @@ def main() -> None:
     parser.add_argument("--local-epochs", type=int, default=5)
     parser.add_argument("--algorithms", nargs="+", default=["fedavg", "fedprox"])
     parser.add_argument("--folds", type=int, default=FOLDS, help="folds to run of the five")
+    parser.add_argument("--keep", metavar="FOLDER", help="keeps scores, to go on with")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     devices.import_tensorflow()
@@ -59,51 +65,85 @@ def main() -> None:
         f"{len(entries)} videos of {len(set(clips.groups))} recordings, {cache.space().name}, "
         f"{arguments.head}, {arguments.rounds} rounds of {arguments.local_epochs} epochs"
     )
-    rows = defaultdict(list)
+    kept = ("head", "rounds", "local_epochs")
+    asked = [cache.dir.name, *[getattr(arguments, name) for name in kept]]
+    keep = kept_scores.KeptScores(arguments.keep, asked)
+    done = defaultdict(list)
     for seed in arguments.seeds:
-        scores = score_seed(cache, entries, clips, arguments, seed)
-        for name, score in scores.items():
-            known = np.isfinite(score)
-            violent = clips.labels[known] > 0
-            auc = classification.area_under_curve(violent, score[known])
-            rows[name].append(((violent == (score[known] >= 0.5)).mean(), auc))
-        alone = [rows[f"site {site + 1} alone"][-1] for site in range(SITES)]
-        rows["a site alone, mean"].append(tuple(np.mean(alone, axis=0)))
-        for name, values in rows.items():
-            print(f"seed {seed}  {name:20s} accuracy {values[-1][0]:.3f}  AUC {values[-1][1]:.3f}")
+        for kind, arrays in score_seed(cache, entries, clips, arguments, seed, keep).items():
+            done[kind].append(arrays)
+            accuracy, auc = rates(clips, arrays["probability"])
+            print(f"seed {seed}  {kind:20s} accuracy {accuracy:.3f}  AUC {auc:.3f}", flush=True)
+    alone = [name for name in done if name.endswith("alone")]
     print(f"\nmean (sd) over {len(arguments.seeds)} seeds")
-    for name, values in rows.items():
-        texts = [spread([row[column] for row in values]) for column in (0, 1)]
-        print(f"{name:20s} accuracy {texts[0]}  AUC {texts[1]}")
+    time_s = {kind: sum(row["cpu_s"] for row in rows) for kind, rows in done.items()}
+    for kind, rows in done.items():
+        show(kind, [rates(clips, row["probability"]) for row in rows], time_s[kind] / time_s[POOL])
+    each = [[rates(clips, row["probability"]) for row in done[name]] for name in alone]
+    mean_s = np.mean([time_s[name] for name in alone])
+    show("a site alone, mean", np.mean(each, axis=0), mean_s / time_s[POOL])
+    if arguments.folds < FOLDS:
+        return
+    for first, second in ((POOL, "fedavg"), ("fedavg", "fedprox"), ("sites", "fedavg")):
+        before = alone if first == "sites" else [first]
+        if {second, *before} <= set(done):
+            before = [row["probability"] for name in before for row in done[name]]
+            after = [row["probability"] for row in done[second]]
+            text = grouped_folds.difference(clips, before, after)
+            print(f"{second} minus {'a site alone' if first == 'sites' else first}: {text}")
+
+
+def show(kind: str, rows: Sequence[tuple[float, float]], time: float) -> None:
+    """Prints a row of the table: accuracy and AUC of each seed, and the time over the pool's."""
+    texts = [spread([row[column] for row in rows]) for column in (0, 1)]
+    print(f"{kind:20s} accuracy {texts[0]}  AUC {texts[1]}  time {time:.1f}")
+
+
+def rates(clips: FeatureDataset, probability: np.ndarray) -> tuple[float, float]:
+    """Accuracy and AUC of the videos that were scored."""
+    known = np.isfinite(probability)
+    violent = clips.labels[known] > 0
+    auc = classification.area_under_curve(violent, probability[known])
+    return (violent == (probability[known] >= 0.5)).mean(), auc
 
 
 def spread(values: Sequence[float]) -> str:
-    sd = statistics.stdev(values) if len(values) > 1 else 0.0
+    sd = statistics.pstdev(values)
     return f"{statistics.fmean(values):.3f} ({sd:.3f})"
 
 
-def score_seed(cache, entries, clips, arguments, seed: int) -> dict[str, np.ndarray]:
+def score_seed(cache, entries, clips, arguments, seed: int, keep) -> dict[str, dict]:
     """The out-of-fold score of every video by each kind of training, NaN where it has none."""
     folds = dealt(entries, FOLDS, seed)
-    scores: dict[str, np.ndarray] = defaultdict(lambda: np.full(len(entries), np.nan))
+    kinds = [f"site {number + 1} alone" for number in range(SITES)]
+    probability = defaultdict(lambda: np.full(len(entries), np.nan))
+    cpu_s: dict[str, float] = defaultdict(float)
     for fold in range(arguments.folds):
-        kept = [entry for entry in entries if folds[entry.group] != fold]
-        sites = dealt(kept, SITES, 1000 * seed + fold)
+        rows = np.array([row for row, entry in enumerate(entries) if folds[entry.group] == fold])
+        train = [entry for entry in entries if folds[entry.group] != fold]
+        sites = dealt(train, SITES, 1000 * seed + fold)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             parts = [
-                subset(cache, [e for e in kept if sites[e.group] == site], folder / f"site{site}")
+                subset(cache, [e for e in train if sites[e.group] == site], folder / f"site{site}")
                 for site in range(SITES)
             ]
-            pool = subset(cache, kept, folder / "pool")
-            trainings = {f"site {number + 1} alone": [part] for number, part in enumerate(parts)}
+            trainings = {kind: [part] for kind, part in zip(kinds, parts, strict=True)}
             trainings |= dict.fromkeys(arguments.algorithms, parts)
-            trainings["pooled"] = [pool]
-            rows = [row for row, entry in enumerate(entries) if folds[entry.group] == fold]
+            trainings[POOL] = [subset(cache, train, folder / "pool")]
             for kind, clients in trainings.items():
-                run = train(clients, folder / "runs", kind.replace(" ", "_"), arguments, seed)
-                scores[kind][rows] = run.load_classifier().scores(clips.features[np.array(rows)])
-    return scores
+                make = functools.partial(
+                    scored, clients, folder / "runs", kind, arguments, seed, clips, rows
+                )
+                done = keep.arrays(f"{kind} seed {seed} fold {fold}", make)
+                probability[kind][rows] = done["probability"]
+                cpu_s[kind] += float(done["cpu_s"])
+    return {kind: {"probability": probability[kind], "cpu_s": cpu_s[kind]} for kind in probability}
+
+
+def scored(clients, folder, kind, arguments, seed, clips, rows) -> dict[str, np.ndarray]:
+    run = train(clients, folder, kind.replace(" ", "_"), arguments, seed)
+    return {"probability": run.load_classifier().scores(clips.features[rows])}
 
 
 def dealt(entries: Sequence[ManifestEntry], parts: int, seed: int) -> dict[str, int]:

@@ -130,8 +130,6 @@ def scores_of_seed(
 ) -> tuple[tuple[float, float, list[float]], np.ndarray]:
     """Accuracy and AUC over all videos, each scored by a classifier not trained on its recording,
     and the accuracy of each fold; and the probabilities (N,)."""
-    from sklearn.metrics import roc_auc_score
-
     violent = clips.labels > 0
     probability = np.zeros(len(clips))
     accuracies = []
@@ -139,9 +137,16 @@ def scores_of_seed(
         train = np.setdiff1d(np.arange(len(clips)), test)
         probability[test] = method(clips, train, test, seed)
         accuracies.append(float(((probability[test] >= 0.5) == violent[test]).mean()))
+    return (*rates(clips, probability), accuracies), probability
+
+
+def rates(clips: FeatureDataset, probability: np.ndarray) -> tuple[float, float]:
+    """Accuracy at 0.5, and AUC, of the probabilities (N,) of all clips."""
+    from sklearn.metrics import roc_auc_score
+
+    violent = clips.labels > 0
     accuracy = float(((probability >= 0.5) == violent).mean())
-    auc = float(roc_auc_score(violent, probability))
-    return (accuracy, auc, accuracies), probability
+    return accuracy, float(roc_auc_score(violent, probability))
 
 
 def linear_scores(

@@ -1,21 +1,25 @@
 """Accuracy of several outputs on real clips: recording-grouped 5-fold, each beside classes alone.
 
-    python benchmarks/outputs.py FEATURES_DIR [--rows "classes alone" svdd ...] [--set NAME=VALUE]
+    python benchmarks/outputs.py FEATURES_DIR [--rows "classes alone" svdd ...] [--keep FOLDER]
 
 FEATURES_DIR is a folder of features from extract-features. Every training learns from all other
 folds and keeps its last epoch; the threshold is 0.5. The one-class rows learn from the normal clips
 of the other folds alone, and their scores say what is unusual; `motion energy` is the mean motion
 of a clip, which learns nothing. Differences are means over the fold seeds on the same videos, with
-intervals from a bootstrap over recordings.
+intervals from a bootstrap over recordings. `time` is the processor time of a seed's five trainings
+and predictions over that of the first row. With --keep a second start goes on where it ended.
 """
 
 import argparse
 import functools
+import json
 import logging
 import tempfile
 from pathlib import Path
 
 import grouped_folds
+import kept_scores
+import machine
 import numpy as np
 
 from violence_detection.features.cache import FeatureCache
@@ -58,28 +62,51 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=DEFAULT_ROWS)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings")
+    parser.add_argument("--keep", metavar="FOLDER", help="keeps scores, to go on with")
     arguments = parser.parse_args()
     devices.import_tensorflow()
     logging.disable(logging.WARNING)
+    print(json.dumps(machine.describe()), flush=True)
 
     settings = dict(setting.split("=", 1) for setting in arguments.set)
     settings = {name: grouped_folds.parsed(value) for name, value in settings.items()}
     clips, classes = grouped_folds.read_features(arguments.features, "none")
-    predictions: dict[str, list[np.ndarray]] = {}
-    for name in arguments.rows:
-        method = method_of(name, arguments.features, classes, settings)
-        rows = [grouped_folds.scores_of_seed(clips, seed, method) for seed in arguments.seeds]
-        predictions[name] = [probability for _, probability in rows]
-        accuracy, auc = np.array([row[:2] for row, _ in rows]).T
-        print(
-            f"{name:20s} accuracy {accuracy.mean():.3f} (sd over seeds {accuracy.std():.3f}) "
-            f"AUC {auc.mean():.3f} (sd over seeds {auc.std():.3f})",
-            flush=True,
-        )
+    keep = kept_scores.KeptScores(arguments.keep, [Path(arguments.features).name, settings])
+    predictions: dict[str, list[np.ndarray]] = {name: [] for name in arguments.rows}
+    times_s: dict[str, list[float]] = {name: [] for name in arguments.rows}
+    for seed in arguments.seeds:
+        for name in arguments.rows:
+            method = method_of(name, arguments.features, classes, settings)
+            done = keep.arrays(f"{name} {seed}", functools.partial(scored, clips, seed, method))
+            predictions[name].append(done["probability"])
+            times_s[name].append(float(done["cpu_s"]))
+            accuracy, auc = grouped_folds.rates(clips, done["probability"])
+            print(
+                f"seed {seed:3d} {name:20s} accuracy {accuracy:.3f} AUC {auc:.3f} "
+                f"processor time {times_s[name][-1]:.0f} s",
+                flush=True,
+            )
     first, *others = arguments.rows
+    print(f"\nmean (sd) over {len(arguments.seeds)} seeds, {clips_in_words(clips)}")
+    for name in arguments.rows:
+        rows = [grouped_folds.rates(clips, probability) for probability in predictions[name]]
+        accuracy, auc = np.array(rows).T
+        print(
+            f"{name:20s} accuracy {accuracy.mean():.3f} ({accuracy.std():.3f}) "
+            f"AUC {auc.mean():.3f} ({auc.std():.3f}) "
+            f"time {np.sum(times_s[name]) / np.sum(times_s[first]):.1f}"
+        )
     for name in others:
         text = grouped_folds.difference(clips, predictions[first], predictions[name])
         print(f"{name} minus {first}: {text}")
+
+
+def clips_in_words(clips: FeatureDataset) -> str:
+    return f"{len(clips)} clips of {len(set(clips.groups))} recordings"
+
+
+def scored(clips: FeatureDataset, seed: int, method) -> dict[str, np.ndarray]:
+    return {"probability": grouped_folds.scores_of_seed(clips, seed, method)[1]}
 
 
 def method_of(name: str, features: str, classes: list[str], settings: dict):
