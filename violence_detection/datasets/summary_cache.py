@@ -18,6 +18,7 @@ from violence_detection.system import files
 from violence_detection.units import counted
 from violence_detection.video import video_file
 from violence_detection.video.frame_series import rate_in
+from violence_detection.video.video_file import VideoPart
 
 # The arrays of the file, and the attributes that they hold: the file keeps its first names.
 _ARRAYS = {
@@ -133,7 +134,7 @@ def _summarise(
     unchanged, reason = unchanged_videos(entries, video_dir)
     rows = [row for row, video in enumerate(unchanged) if video]
     chosen = [unchanged[row] for row in rows]
-    parts = [(video_dir / video.path, video.start_s, video.end_s) for video in chosen]
+    parts = [VideoPart(video_dir / video.path, video.start_s, video.end_s) for video in chosen]
     summaries = video_summary.summarise_videos(parts) if parts else ()
     for row, summary in zip(rows, summaries, strict=True):
         if isinstance(summary, VideoError):

@@ -2,20 +2,19 @@
 
 import functools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from violence_detection.datasets import perceptual_hash
 from violence_detection.errors import VideoError
-from violence_detection.system import processes, progress
+from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.decoder import open_video
+from violence_detection.video.video_file import VideoPart
 
 SIDE = 16  # of the mean image, in pixels
 MOMENTS = perceptual_hash.MOMENTS
@@ -73,31 +72,17 @@ class VideoSummaries:
 
 
 def summarise_videos(
-    videos: Sequence[tuple[Path, float | None, float | None]],
+    videos: Sequence[VideoPart],
 ) -> Iterator[tuple[np.ndarray, ...] | VideoError]:
-    """The summary of each video, or the error for a video that cannot be read.
+    """The summary of each video, or the error for a video that cannot be read."""
 
-    Args:
-        videos: (path, start_s, end_s); without times the whole file.
-    """
-
-    def try_video(video: tuple[Path, float | None, float | None]) -> Any:
+    def try_video(video: VideoPart, call: ProcessPool) -> tuple[np.ndarray, ...] | VideoError:
         try:
             return call(summarise_video, *video, timeout_s=_TIMEOUT_S)
         except VideoError as error:
             return error
 
-    try:
-        with (
-            ThreadPoolExecutor(cpu_count() or 1) as pool,
-            ProcessPool() as call,
-            progress.track("Summarising", len(videos), "videos") as step,
-        ):
-            for summary in pool.map(try_video, videos):
-                yield summary
-                step()
-    finally:
-        processes.end_idle_processes()
+    return processes.map_in_order(try_video, videos, title="Summarising", unit="videos")
 
 
 def summarise_video(

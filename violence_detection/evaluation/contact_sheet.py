@@ -1,9 +1,6 @@
 """The worst mistakes: frames of each, and the attention over time."""
 
-import base64
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,22 +10,20 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError
 from violence_detection.evaluation import error_analysis
-from violence_detection.evaluation.mistake_frames import encode_frames
+from violence_detection.evaluation.frame_images import frame_images
 from violence_detection.evaluation.predictions import PredictionRow
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.near_clip import NearClip
 from violence_detection.models.training_clips import TrainingClips
 from violence_detection.reports.mistakes import Mistake, MistakeSheet, ShownClip
-from violence_detection.system import processes, progress
-from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_file
+from violence_detection.video.video_file import VideoPart
 
 if TYPE_CHECKING:
     import keras
 
 WORST = 6  # mistakes of each kind
-_TIMEOUT_S = 600.0
 
 
 def build_contact_sheet(
@@ -63,7 +58,7 @@ def build_contact_sheet(
     )
     chosen = [*missed, *flagged]
     attention = _attention(classifier, clips, chosen) if classifier else {}
-    images: dict[int, list[bytes] | str] = dict.fromkeys(chosen, "--no-show-frames was given")
+    images: dict[int, tuple[str, ...] | str] = dict.fromkeys(chosen, "--no-show-frames was given")
     if with_frames and chosen:
         entries = [clips.entries[row] for row in chosen]
         images = dict(zip(chosen, _images_of(cache, entries, blur), strict=True))
@@ -86,7 +81,7 @@ def build_contact_sheet(
             probability=prediction.probability,
             predicted=prediction.predicted,
             attention=attention.get(row),
-            frames=() if isinstance(shown, str) else tuple(map(_data_uri, shown)),
+            frames=() if isinstance(shown, str) else shown,
             missing_reason=shown if isinstance(shown, str) else "",
             nearest=nearest.get(row, ()),
             is_novel=novel.get(row, False),
@@ -97,10 +92,6 @@ def build_contact_sheet(
         [mistake(row) for row in flagged],
         blurred=with_frames and blur,
     )
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
 
 
 def _attention(
@@ -131,7 +122,7 @@ def _shown_clips(
         entries = [entry for entry in cache.entries() if entry.path in wanted]
         shown = _images_of(cache, entries, blur, thumbnails=True)
         images = {
-            entry.path: _data_uri(frames[0])
+            entry.path: frames[0]
             for entry, frames in zip(entries, shown, strict=True)
             if not isinstance(frames, str)
         }
@@ -140,35 +131,23 @@ def _shown_clips(
 
 def _images_of(
     cache: FeatureCache, entries: Sequence[ManifestEntry], blur: bool, *, thumbnails: bool = False
-) -> list[list[bytes] | str]:
-    """JPEG images of the frames of each video, or the reason why there are none."""
+) -> list[tuple[str, ...] | str]:
+    """The frames of each video as data URIs, or the reason why there are none."""
     root = cache.video_dir
     videos, reason = summary_cache.unchanged_videos(entries, root)
     if root.is_dir():
         reason = f"the video is no longer in {root.name}, or changed"
 
-    def images_or_reason(entry: ManifestEntry, video: Video | None) -> list[bytes] | str:
+    def part_or_reason(entry: ManifestEntry, video: Video | None) -> VideoPart | str:
         if video is None:
             return reason
         path = root / video.path
         try:
             if video_file.digest_of(path) != entry.digest:
                 return reason
-            part = (video.start_s, video.end_s)
-            return call(encode_frames, path, *part, blur, thumbnails, timeout_s=_TIMEOUT_S)
         except (VideoError, OSError) as error:
             return f"the video cannot be shown: {error}"
+        return VideoPart(path, video.start_s, video.end_s)
 
-    try:
-        with (
-            ThreadPoolExecutor(cpu_count() or 1) as pool,
-            ProcessPool() as call,
-            progress.track("Showing mistakes", len(entries), "videos") as step,
-        ):
-            images = []
-            for shown in pool.map(images_or_reason, entries, videos):
-                images.append(shown)
-                step()
-            return images
-    finally:
-        processes.end_idle_processes()
+    parts = list(map(part_or_reason, entries, videos))
+    return frame_images(parts, blur=blur, title="Showing mistakes", thumbnails=thumbnails)

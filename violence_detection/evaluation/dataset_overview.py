@@ -1,26 +1,20 @@
 """Frames and properties of a checked folder of videos, for the page of `check --report`."""
 
-import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 
 from violence_detection.datasets import training_readiness
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.datasets.split_counts import count_splits
 from violence_detection.datasets.videos import Video
-from violence_detection.errors import VideoError
-from violence_detection.evaluation.mistake_frames import encode_frames
+from violence_detection.evaluation.frame_images import frame_images
 from violence_detection.features import folder_findings
 from violence_detection.features.folder_check import InspectedFolder
 from violence_detection.reports.dataset_report import Dataset, ShownPair, ShownVideo
-from violence_detection.system import processes, progress
-from violence_detection.system.processes import ProcessPool
 from violence_detection.units import counted
+from violence_detection.video.video_file import VideoPart
 
 _SHOWN = 12  # recordings of a class, and pairs
-_TIMEOUT_S = 60.0
 
 
 def overview(inspected: InspectedFolder, *, blur: bool) -> Dataset:
@@ -101,26 +95,11 @@ def _properties(inspected: InspectedFolder) -> dict[str, dict[str, list[float]]]
 
 
 def _read_images(inspected: InspectedFolder, videos: Sequence[Video], blur: bool) -> dict[str, str]:
-    """A JPEG of each video as a data URI, by key; empty where it cannot be read."""
-
-    def read(video: Video) -> str:
-        path, part = inspected.folder.root / video.path, (video.start_s, video.end_s)
-        try:
-            [image] = call(encode_frames, path, *part, blur, True, timeout_s=_TIMEOUT_S)
-        except (VideoError, OSError):
-            return ""
-        return f"data:image/jpeg;base64,{base64.b64encode(image).decode('ascii')}"
-
-    try:
-        with (
-            ThreadPoolExecutor(cpu_count() or 1) as pool,
-            ProcessPool() as call,
-            progress.track("Reading frames", len(videos), "videos") as step,
-        ):
-            images = {}
-            for video, image in zip(videos, pool.map(read, videos), strict=True):
-                images[video.key] = image
-                step()
-            return images
-    finally:
-        processes.end_idle_processes()
+    """A small image of each video as a data URI, by key; empty where it cannot be read."""
+    root = inspected.folder.root
+    parts = [VideoPart(root / video.path, video.start_s, video.end_s) for video in videos]
+    images = frame_images(parts, blur=blur, title="Reading frames", thumbnails=True)
+    return {
+        video.key: "" if isinstance(image, str) else image[0]
+        for video, image in zip(videos, images, strict=True)
+    }

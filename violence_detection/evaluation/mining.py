@@ -1,14 +1,11 @@
 """Hard negatives: the surest false alarms in quiet footage, for a person to look at and label."""
 
-import base64
 import dataclasses
 import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,9 @@ import numpy as np
 from violence_detection.datasets.label_table import LabelTable
 from violence_detection.datasets.video_folder import names_in_paths
 from violence_detection.errors import ConfigError, DatasetError, VideoError
+from violence_detection.evaluation.frame_images import frame_images
 from violence_detection.evaluation.labelling import excerpts_of
 from violence_detection.evaluation.mining_config import MineConfig
-from violence_detection.evaluation.mistake_frames import encode_frames
 from violence_detection.evaluation.normal_footage import score_videos
 from violence_detection.inference import video_sources
 from violence_detection.inference.prediction_records import Window
@@ -28,15 +25,14 @@ from violence_detection.models.run import Run
 from violence_detection.reports import mined_page
 from violence_detection.reports.evaluation_result import UnreadableVideo
 from violence_detection.reports.mined_page import MinedWindow
-from violence_detection.system import files, processes, progress
-from violence_detection.system.processes import ProcessPool
+from violence_detection.system import files
 from violence_detection.video import video_file
 from violence_detection.video.frame_series import rate_in
+from violence_detection.video.video_file import VideoPart
 
 FOLDER, TABLE, PAGE = "mined", "windows.csv", "windows.html"
 _READ_COLUMNS = ("path", "start_s", "end_s", "probability")
 _COLUMNS = (*_READ_COLUMNS, "recording", "label_command", "fight_command")
-_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -291,7 +287,7 @@ class MineStage:
 
     # -- what is shown
 
-    def _mined(self, name: str, window: Window, pictures: list[bytes] | str) -> MinedWindow:
+    def _mined(self, name: str, window: Window, pictures: tuple[str, ...] | str) -> MinedWindow:
         _, *others = self._record.classes
         violent = others[0] if len(others) == 1 else "CLASS"  # the person says which
         return MinedWindow(
@@ -302,7 +298,7 @@ class MineStage:
             recording=self._recordings[name],
             label_command=self._command(name, window, self._record.normal_class),
             fight_command=self._command(name, window, violent),
-            frames=() if isinstance(pictures, str) else tuple(map(_data_uri, pictures)),
+            frames=() if isinstance(pictures, str) else pictures,
             missing_reason=pictures if isinstance(pictures, str) else "",
         )
 
@@ -318,38 +314,13 @@ class MineStage:
             words += ["--dataset-path", self._config.dataset_path]
         return shlex.join(words)
 
-    def _pictures(self, shown: Sequence[tuple[str, Window]]) -> list[list[bytes] | str]:
-        """JPEG images of the frames of each window, or the reason why there are none."""
+    def _pictures(self, shown: Sequence[tuple[str, Window]]) -> list[tuple[str, ...] | str]:
+        """The frames of each window as data URIs, or the reason why there are none."""
         if not self._config.show_frames:
             return ["--no-show-frames was given"] * len(shown)
-
-        def pictures(alarm: tuple[str, Window]) -> list[bytes] | str:
-            name, window = alarm
-            span_s = (window.start_s, window.end_s)
-            try:
-                return call(
-                    encode_frames,
-                    Path(name),
-                    *span_s,
-                    self._config.blur_faces,
-                    timeout_s=_TIMEOUT_S,
-                )
-            except (VideoError, OSError) as error:
-                return f"the video cannot be shown: {error}"
-
-        try:
-            with (
-                ThreadPoolExecutor(cpu_count() or 1) as pool,
-                ProcessPool() as call,
-                progress.track("Showing windows", len(shown), "windows") as step,
-            ):
-                images = []
-                for of_window in pool.map(pictures, shown):
-                    images.append(of_window)
-                    step()
-                return images
-        finally:
-            processes.end_idle_processes()
+        parts = [VideoPart(Path(name), window.start_s, window.end_s) for name, window in shown]
+        blur = self._config.blur_faces
+        return frame_images(parts, blur=blur, title="Showing windows", unit="windows")
 
 
 def _read_predictions(path: Path) -> dict[str, list[Window]]:
@@ -385,7 +356,3 @@ def _size(path: Path) -> int:
         return video_file.state_of(path).size
     except (OSError, VideoError):
         return 0
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"

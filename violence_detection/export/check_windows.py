@@ -20,16 +20,9 @@ from violence_detection.export.end_to_end_graph import FrameInput, frame_count
 from violence_detection.video.decoder import FALLBACK_FPS, measured_fps, open_video
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.stream_set import StreamSet
+from violence_detection.video.video_file import VideoPart
 
 MAX_WINDOWS = 8  # of a video
-
-
-class VideoPart(NamedTuple):
-    """A video file, or the part of it from `start_s` to `end_s`."""
-
-    path: Path
-    start_s: float | None
-    end_s: float | None
 
 
 class StreamSpec(NamedTuple):

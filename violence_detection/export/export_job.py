@@ -19,7 +19,7 @@ from violence_detection.errors import (
 )
 from violence_detection.evaluation import evaluation_set
 from violence_detection.export import check_windows
-from violence_detection.export.check_windows import CheckVideo, StreamSpec, VideoPart
+from violence_detection.export.check_windows import CheckVideo, StreamSpec
 from violence_detection.export.conversion import ConversionRequest, Interface
 from violence_detection.export.end_to_end_graph import (
     LARGEST_SIDE,
@@ -36,6 +36,7 @@ from violence_detection.features.run_extractor import weights_of_parts
 from violence_detection.models.run import Run, RunRecord
 from violence_detection.system.processes import MEMORY_LIMIT_BYTES, ProcessPool
 from violence_detection.video.stream_set import StreamSet
+from violence_detection.video.video_file import VideoPart
 
 _SPLIT = "validation"
 _TIMEOUT_S = 600.0

@@ -4,10 +4,8 @@ import dataclasses
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
-from os import cpu_count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from violence_detection.features import folder_findings
 from violence_detection.features.config import CheckConfig
 from violence_detection.features.folder_findings import FolderSummary
 from violence_detection.features.inspection import VideoInspection, inspect_video
-from violence_detection.system import processes, progress
+from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import damage
 
@@ -131,12 +129,9 @@ def check_folder(video_dir: Path, config: CheckConfig) -> InspectedFolder:
     )
     for note in folder.notes:
         log.info(note)
-    try:
-        inspections, unreadable = _inspect_all(
-            folder, workers=config.workers, timeout_s=config.video_timeout_s
-        )
-    finally:
-        processes.end_idle_processes()
+    inspections, unreadable = _inspect_all(
+        folder, workers=config.workers, timeout_s=config.video_timeout_s
+    )
     missing_parts = folder_findings.parts_after_the_end(folder.videos, inspections)
     unread = {problem.path for problem in missing_parts}
     usable = [v for v in folder.videos if v.path in inspections and v.key not in unread]
@@ -219,27 +214,23 @@ def _inspect_all(
         keys_of_file[video.path].append(video.key)
     inspections, unreadable = {}, []
 
-    def try_file(path: str) -> tuple[str, VideoInspection | str]:
+    def try_file(path: str, call: ProcessPool) -> VideoInspection | str:
         try:
-            inspection = call(
+            return call(
                 inspect_video,
                 folder.root / path,
                 timeout_s=timeout_s,
                 timeout_option="--video-timeout-s",
             )
-            return path, inspection
         except VideoError as error:
-            return path, str(error)
+            return str(error)
 
-    with (
-        ThreadPoolExecutor(workers or cpu_count() or 1) as pool,
-        ProcessPool() as call,
-        progress.track("Checking", len(keys_of_file), "files") as step,
-    ):
-        for path, result in pool.map(try_file, keys_of_file):
-            if isinstance(result, VideoInspection):
-                inspections[path] = result
-            else:
-                unreadable += [Problem(key, result) for key in keys_of_file[path]]
-            step()
+    results = processes.map_in_order(
+        try_file, list(keys_of_file), title="Checking", unit="files", children=workers
+    )
+    for path, result in zip(keys_of_file, results, strict=True):
+        if isinstance(result, VideoInspection):
+            inspections[path] = result
+        else:
+            unreadable += [Problem(key, result) for key in keys_of_file[path]]
     return inspections, unreadable

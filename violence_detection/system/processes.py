@@ -9,14 +9,15 @@ import atexit
 import contextlib
 import dataclasses
 import itertools
+import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.system import child_process
+from violence_detection.system import child_process, progress
 from violence_detection.system.child_process import begin_stream, next_item
 from violence_detection.system.process_handle import ProcessHandle, ProcessKind
 
@@ -243,6 +244,37 @@ def map_unordered(
         finally:
             for future in in_progress:
                 future.cancel()
+
+
+def map_in_order(
+    work: Callable[[_Item, ProcessPool], _Result],
+    items: Sequence[_Item],
+    *,
+    title: str,
+    unit: str,
+    children: int | None = None,
+) -> Iterator[_Result]:
+    """The results of `work` on each item, in their order, with progress on stderr.
+
+    The processes end afterwards.
+
+    Args:
+        work: Called in a thread with an item and a pool of processes.
+        items: The items.
+        title, unit: What is done, and the name of several items, for the progress.
+        children: Processes that work at the same time; None for the number of cores.
+    """
+    try:
+        with (
+            ThreadPoolExecutor(children or os.cpu_count() or 1) as threads,
+            ProcessPool() as pool,
+            progress.track(title, len(items), unit) as step,
+        ):
+            for result in threads.map(lambda item: work(item, pool), items):
+                yield result
+                step()
+    finally:
+        end_idle_processes()
 
 
 def _idle_process(kind: ProcessKind) -> ProcessHandle | None:

@@ -11,6 +11,14 @@ from violence_detection.system import files
 from violence_detection.video.frame_series import FrameSeries, read_series
 
 
+class VideoPart(NamedTuple):
+    """A video, or the part of it from `start_s` to `end_s`."""
+
+    path: Path
+    start_s: float | None = None
+    end_s: float | None = None
+
+
 class FileState(NamedTuple):
     """The state of a video on the disk.
 

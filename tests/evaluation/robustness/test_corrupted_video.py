@@ -8,8 +8,9 @@ from support.videos import draw_video
 from violence_detection import registry
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.evaluation.robustness import corrupted_video
-from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL, Excerpt
+from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.video_file import VideoPart
 
 STREAM = "rgb+motion(focus=true)"
 
@@ -17,7 +18,7 @@ STREAM = "rgb+motion(focus=true)"
 def read(path, condition, *, part=(None, None), seed=1, stream=STREAM):
     reader = ClipReader(stream=stream, frames=6, frame_size=32)
     copy = path.with_name("copy.avi")
-    clip = corrupted_video.read_corrupted(reader, Excerpt(path, *part), condition, copy, seed)
+    clip = corrupted_video.read_corrupted(reader, VideoPart(path, *part), condition, copy, seed)
     assert not copy.exists()
     return clip
 
@@ -46,7 +47,7 @@ def test_an_uncorrupted_part_keeps_the_frames_around_it(tmp_path, part):
 
 def test_an_uncorrupted_part_can_be_reached_by_seeking(tmp_path):
     path = encode(tmp_path / "a.mp4", frames=1000, size=(48, 32), g=25)
-    source = Excerpt(path, 30.0, 31.0)
+    source = VideoPart(path, 30.0, 31.0)
     assert corrupted_video._seekable_frames(source) is not None
     part = source[1:]
     assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))

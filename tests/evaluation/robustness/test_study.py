@@ -17,11 +17,12 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError, VideoError
 from violence_detection.evaluation.robustness import corrupted_features, study
 from violence_detection.evaluation.robustness.config import RobustnessConfig
-from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL, Excerpt
+from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.evaluation.robustness.study import CorruptionTask, _PredictionFile
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
 from violence_detection.video.corruptions import compress
+from violence_detection.video.video_file import VideoPart
 
 CONDITIONS = "darken,drop_frames(fps=4),mirror+noise"
 
@@ -182,7 +183,7 @@ def test_a_video_with_another_time_and_the_same_bytes_is_unchanged(dataset_dir, 
     os.utime(dataset_dir / "fight/0.mp4", ns=(1, 1))
     cache = FeatureCache.open(features_dir)
     excerpts, failures = corrupted_features.unchanged_excerpts(cache, [entry], str(dataset_dir))
-    assert excerpts == {"fight/0.mp4": Excerpt(dataset_dir / "fight/0.mp4")}
+    assert excerpts == {"fight/0.mp4": VideoPart(dataset_dir / "fight/0.mp4")}
     assert failures == []
 
 
@@ -195,7 +196,7 @@ def test_a_missing_folder_names_the_option_that_helps(features_dir):
 # -- saved predictions
 
 
-TASK = CorruptionTask("a.mp4", Excerpt(None), "mirror")
+TASK = CorruptionTask("a.mp4", VideoPart(None), "mirror")
 
 
 def test_predictions_are_read_back_to_the_bit(tmp_path):

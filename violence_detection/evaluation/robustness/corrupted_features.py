@@ -13,7 +13,7 @@ from violence_detection.datasets import clip_cutting, video_folder
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.evaluation.robustness import corrupted_video
-from violence_detection.evaluation.robustness.corrupted_video import CLEAN, Excerpt
+from violence_detection.evaluation.robustness.corrupted_video import CLEAN
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.video_worker import NO_SUCH_FILE, failure_reason
@@ -23,6 +23,7 @@ from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_file
 from violence_detection.video.clip_reader import Clip
 from violence_detection.video.frame_series import rate_in
+from violence_detection.video.video_file import VideoPart
 
 
 class CorruptionTask(NamedTuple):
@@ -35,7 +36,7 @@ class CorruptionTask(NamedTuple):
     """
 
     key: str
-    source: Excerpt
+    source: VideoPart
     condition: str
 
 
@@ -49,7 +50,7 @@ class Outcome(NamedTuple):
 
 def unchanged_excerpts(
     cache: FeatureCache, entries: Sequence[ManifestEntry], video_dir: str | None = None
-) -> tuple[dict[str, Excerpt], list[ConditionFailure]]:
+) -> tuple[dict[str, VideoPart], list[ConditionFailure]]:
     """The videos that have not changed since their features were extracted.
 
     Args:
@@ -79,7 +80,7 @@ def unchanged_excerpts(
         if reason:
             failures.append(ConditionFailure(entry.path, CLEAN, reason))
         else:
-            excerpts[entry.path] = Excerpt(root / video.path, video.start_s, video.end_s)
+            excerpts[entry.path] = VideoPart(root / video.path, video.start_s, video.end_s)
     return excerpts, failures
 
 

@@ -22,17 +22,10 @@ from violence_detection.video.corruptions._corruption import (
     lossless_writer,
 )
 from violence_detection.video.decoder import FALLBACK_FPS, Decoder, measured_fps, open_video
+from violence_detection.video.video_file import VideoPart
 
 CLEAN, CONTROL = "clean", "re-encoded"
 _MARGIN_S = 0.5  # before and after a part, because streams use frames around it
-
-
-class Excerpt(NamedTuple):
-    """A video, or the part of it from `start_s` to `end_s`."""
-
-    path: Path
-    start_s: float | None = None
-    end_s: float | None = None
 
 
 def full_condition(condition: str) -> str:
@@ -78,7 +71,7 @@ def load_corruption(condition: str) -> Corruption:
 
 
 def read_corrupted(
-    reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: int
+    reader: ClipReader, source: VideoPart, condition: str, copy: Path, seed: int
 ) -> Clip:
     """Reads a video under a condition, from a corrupted copy that is removed afterwards.
 
@@ -119,7 +112,7 @@ class _Copy(NamedTuple):
     frames: int
 
 
-def _write_copy(source: Excerpt, copy: Path, corrupt: Corruption, seed: int) -> _Copy:
+def _write_copy(source: VideoPart, copy: Path, corrupt: Corruption, seed: int) -> _Copy:
     indices = _seekable_frames(source)
     if indices is not None:
         with contextlib.suppress(seeking.Unreachable):
@@ -127,7 +120,7 @@ def _write_copy(source: Excerpt, copy: Path, corrupt: Corruption, seed: int) -> 
     return _CopyWriter(source, copy, corrupt, seed, None).write()
 
 
-def _seekable_frames(source: Excerpt) -> range | None:
+def _seekable_frames(source: VideoPart) -> range | None:
     """The frames of a part, if seeking to them is cheaper than decoding from the start."""
     if source.start_s is None:
         return None
@@ -144,7 +137,7 @@ class _CopyWriter:
 
     def __init__(
         self,
-        source: Excerpt,
+        source: VideoPart,
         copy: Path,
         corrupt: Corruption,
         seed: int,
