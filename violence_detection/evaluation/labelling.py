@@ -3,10 +3,6 @@
 import contextlib
 import dataclasses
 import getpass
-import hashlib
-import logging
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +14,7 @@ from violence_detection.datasets.label_table import LabelRow, LabelTable
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.config import LabelConfig
+from violence_detection.evaluation.excerpts import JUDGED_DIR, copy_excerpt, plan_excerpt
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.models.run import Run
@@ -25,16 +22,9 @@ from violence_detection.system import files, locks, processes
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import damage, video_file
 from violence_detection.video.clip_reader import ClipReader, end_of_video_s
-from violence_detection.video.excerpt import excerpt_start_s, shows_the_same, write_excerpt
 from violence_detection.video.frame_series import rate_in, with_rate
 
-log = logging.getLogger(__name__)
-
-JUDGED_DIR = "judged"  # of the dataset, for copies of videos from other folders
 _FRAMES, _SIDE_PX = 4, 32  # decoded to check that a video can be read
-# By which a part of an excerpt begins and ends earlier: a frame at its start must not fall out by
-# the rounding of times.
-_EARLIER_S = 0.0005
 _TIMEOUT_S = 600.0
 
 
@@ -122,8 +112,9 @@ class LabelStage:
         busy = f"Another process is writing labels in {self._root}; try again."
         with locks.locked(self._root / video_files.LABEL_LOCK, busy):
             result = self._find_video()
-            if result.copied and not self._write_copy():
+            if self._excerpt and not copy_excerpt(self._excerpt, self._root):
                 result = self._find_video(excerpt=False)
+            if result.copied and self._excerpt is None:
                 files.copy_file(self._source, self._root / self._cells["path"])
             self._table.write_row(self._row, self._cells)
         return dataclasses.replace(result, dry_run=False)
@@ -148,39 +139,6 @@ class LabelStage:
             )
         self._by = self._config.reviewer or _login_name()
 
-    def _write_copy(self) -> bool:
-        """Copies the video, or the part of it, into the dataset; False if an excerpt would show
-        other images than the part, or cannot be written."""
-        copy = self._root / self._cells["path"]
-        if self._excerpt is None:
-            files.copy_file(self._source, copy)
-            return True
-        copy.parent.mkdir(exist_ok=True)
-        temporary = copy.with_name(f"{files.temporary_mark()}{copy.name}")
-        start_s, end_s = self._config.start_s, self._config.end_s
-        first_s, last_s = float(self._cells["start_s"]), float(self._cells["end_s"])
-        try:
-            with ProcessPool() as call:
-                call(
-                    write_excerpt,
-                    *(self._source, temporary, self._excerpt, end_s),
-                    timeout_s=_TIMEOUT_S,
-                )
-                same = call(
-                    shows_the_same,
-                    *(self._source, start_s, end_s, temporary, first_s, last_s),
-                    timeout_s=_TIMEOUT_S,
-                )
-            if same:
-                files.replace(temporary, copy)
-            return same
-        except VideoError as error:
-            log.info(f"The whole of {self._source} is copied: {error}")
-            return False
-        finally:
-            temporary.unlink(missing_ok=True)
-            processes.end_idle_processes()
-
     def _find_video(self, *, excerpt: bool = True) -> LabelResult:
         """Finds the video and its row, checks them, and describes what is written.
 
@@ -196,7 +154,9 @@ class LabelStage:
         path, copied = self._path_in_dataset(row)
         self._excerpt = None
         if copied and excerpt and self._config.excerpt and part[0] is not None:
-            path, part = self._plan_excerpt(*part)
+            self._excerpt = plan_excerpt(self._source, *part)
+        if self._excerpt:
+            path, part = self._excerpt.path, self._excerpt.span_s
         video = Video(path, self._label, "", "", *part)
         self._row = self._table.row_of(video.key)
         if self._row and not self._force:
@@ -308,21 +268,6 @@ class LabelStage:
                     paths.append(path)
         return paths
 
-    def _plan_excerpt(
-        self, start_s: float, end_s: float
-    ) -> tuple[str, tuple[float | None, float | None]]:
-        """The path of an excerpt in the dataset, and the part of it that is labelled."""
-        try:
-            with ProcessPool() as call:
-                self._excerpt = call(excerpt_start_s, self._source, start_s, timeout_s=_TIMEOUT_S)
-        except VideoError as error:
-            log.info(f"The whole of {self._source} is copied: {error}")
-            return self._path_in_dataset(None)[0], (start_s, end_s)
-        name = f"{excerpt_stem(self._source)}_{start_s:.10g}-{end_s:.10g}.mp4"
-        span_s = (round(time_s - self._excerpt - _EARLIER_S, 4) for time_s in (start_s, end_s))
-        first_s, last_s = span_s
-        return f"{JUDGED_DIR}/{name}", (max(first_s, 0.0), last_s)
-
     # -- the row
 
     def _check_replaceable(self, row: LabelRow) -> None:
@@ -351,29 +296,6 @@ class LabelStage:
             given = {"group": self._config.group, "split": self._config.split}
             cells |= {name: value for name, value in given.items() if value}
         return cells | {"label": video.label, "judged_by": self._by, "judged_at": _utc_now()}
-
-
-def excerpt_stem(source: Path) -> str:
-    """The beginning of the names of a file's excerpts, which tells it from files of the same name.
-
-    Raises:
-        OSError: If there is no such file.
-    """
-    digits = hashlib.sha256(f"{source.name}:{source.stat().st_size}".encode()).hexdigest()
-    return f"{source.stem}-{digits[:8]}"
-
-
-def excerpts_of(source: Path, paths: Iterable[str]) -> list[tuple[float, float]]:
-    """Start and end, in seconds, of the parts of a video whose excerpts a dataset has.
-
-    Args:
-        source: The video.
-        paths: Of the dataset's videos.
-    """
-    stem = re.escape(f"{JUDGED_DIR}/{excerpt_stem(source)}")
-    expression = re.compile(rf"{stem}_([\d.]+)-([\d.]+)\.mp4")
-    matches = filter(None, map(expression.fullmatch, paths))
-    return [(float(match[1]), float(match[2])) for match in matches]
 
 
 def withdraw_label(

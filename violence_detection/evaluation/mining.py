@@ -14,12 +14,12 @@ import numpy as np
 from violence_detection.datasets.label_table import LabelTable
 from violence_detection.datasets.video_folder import names_in_paths
 from violence_detection.errors import ConfigError, DatasetError, VideoError
+from violence_detection.evaluation.excerpts import excerpts_of
 from violence_detection.evaluation.frame_images import frame_images
-from violence_detection.evaluation.labelling import excerpts_of
 from violence_detection.evaluation.mining_config import MineConfig
 from violence_detection.evaluation.normal_footage import score_videos
 from violence_detection.inference import video_sources
-from violence_detection.inference.prediction_records import Window
+from violence_detection.inference.prediction_records import PredictionPlan, Window
 from violence_detection.metrics.surest_windows import SurestWindows, surest_apart
 from violence_detection.models.run import Run
 from violence_detection.reports import mined_page
@@ -33,24 +33,6 @@ from violence_detection.video.video_file import VideoPart
 FOLDER, TABLE, PAGE = "mined", "windows.csv", "windows.html"
 _READ_COLUMNS = ("path", "start_s", "end_s", "probability")
 _COLUMNS = (*_READ_COLUMNS, "recording", "label_command", "fight_command")
-
-
-@dataclass(frozen=True)
-class MinePlan:
-    """The videos and the files of a search, before it is made."""
-
-    run: Path
-    videos: tuple[str, ...]
-    writes: tuple[Path, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The object of `--dry-run`."""
-        return {
-            "dry_run": True,
-            "run": str(self.run),
-            "videos": list(self.videos),
-            "writes": [str(path) for path in self.writes],
-        }
 
 
 @dataclass(frozen=True)
@@ -118,7 +100,7 @@ class MineStage:
         self._run_dir, self._arguments = run_dir, arguments
         self._config, self._force = config, force
 
-    def prepare(self) -> MinePlan:
+    def prepare(self) -> PredictionPlan:
         """Opens the run, lists the videos and checks the output paths.
 
         Raises:
@@ -152,7 +134,7 @@ class MineStage:
                     f"An output must be a new file, or --force be given. Received: {path} "
                     "(it exists)"
                 )
-        return MinePlan(self._run.dir, tuple(names), (self._table, self._page))
+        return PredictionPlan(self._run.dir, tuple(names), (self._table, self._page))
 
     def run(self) -> MineResult:
         """Scores the videos, chooses the windows, and writes the table and the page.
