@@ -30,6 +30,7 @@ def test_a_long_video_becomes_clips_without_gaps_of_its_recording(quiet):
     assert {video.group for video in folder.videos} == {"normal/long.mp4", "normal/short.mp4"}
     assert (folder.grouping, folder.ungrouped) == ("--clip-s", 1)
     assert any("3 clips" in note for note in folder.notes)
+    assert "1 video without a cut" in folder.recordings_warning
 
 
 def test_a_clip_is_found_in_a_folder_that_is_read_whole(quiet):

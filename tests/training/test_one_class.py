@@ -82,7 +82,7 @@ def test_false_alarms_per_hour_are_counted_on_validation(quiet, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"operating_point": "false_alarms_per_hour=1"}, EvidenceError, "3.00 hours"),
+        ({"operating_point": "false_alarms_per_hour=1"}, EvidenceError, "3 hours or more"),
         ({"operating_point": "recall=0.9"}, EvidenceError, "no violent ones"),
         ({"head": "linear"}, ConfigError, "`head` must not be given"),
         ({"outputs": "svdd"}, ConfigError, "`outputs` must not be given"),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from violence_detection.features.folder_check import FolderCheck
 
 _PASSED_ON = ("group_pattern", "frames", "frames_fps")  # to extract-features
+_NORMAL_CLIP_S = "3"  # of the footage of a detector that learns from normal videos alone
 _MAX_VALUES = 4  # sizes, rates and cameras that are listed
 
 
@@ -72,7 +73,9 @@ def _lines(result: "FolderCheck", video_dir: str, settings: config.CheckConfig) 
     lines += _listed("note", [f"in the split, {text}" for text in result.splits])
     lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
     given = {name: settings.as_dict()[name] for name in _PASSED_ON if name in settings.given}
-    options = setting_words(given)
+    options = [*setting_words(given)]
+    if len(result.per_class) == 1 and result.summary.longest_s > 2 * float(_NORMAL_CLIP_S):
+        options += ["--clip-s", _NORMAL_CLIP_S]  # a detector learns from short clips
     if not result.findings:
         return [
             *lines,

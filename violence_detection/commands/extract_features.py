@@ -49,6 +49,8 @@ def extract_features(settings: config.ExtractConfig, shared: CommonFlags, video_
 def console_lines(result: "ExtractionResult") -> list[str]:
     """The console text of an extraction."""
     slow = [f"{path} {seconds:.0f} s" for path, seconds in result.slowest if seconds >= _SLOW_S]
+    classes = {name for counts in result.splits for name in counts.by_class}
+    detector = ("--one-class", "mahalanobis") if len(classes) == 1 else ()
     return [
         f"features    {result.features}",
         f"videos      {result.videos}: {result.extracted} extracted, {result.reused} reused, "
@@ -57,7 +59,7 @@ def console_lines(result: "ExtractionResult") -> list[str]:
         f"time        {units.format_duration(result.seconds)}, {result.videos_per_s:.1f} videos/s",
         *([f"slow        {', '.join(slow)} to decode"] if slow else []),
         *console.failure_lines(result.failures),
-        next_line("train", "--features", space_lookup.shortest_path(result.features))
+        next_line("train", "--features", space_lookup.shortest_path(result.features), *detector)
         if result.complete
         else "next        the other shards, then training",
     ]

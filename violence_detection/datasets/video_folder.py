@@ -29,6 +29,8 @@ from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.units import counted
 from violence_detection.video.frame_series import without_rate
 
+CUT = "--clip-s"  # the grouping of clips that are of the recording of their file
+
 
 @dataclass(frozen=True)
 class VideoFolder:
@@ -62,6 +64,12 @@ class VideoFolder:
             return (
                 "Recordings are not known, so each video counts as its own: clips of one recording "
                 "may be on both sides of the split. Name them in videos.csv or by --group-pattern."
+            )
+        if self.ungrouped and self.grouping == CUT:
+            return (
+                f"{counted(self.ungrouped, 'video')} without a cut: each counts as a recording, as "
+                "every file does. Where several files are of one recording, name it in videos.csv "
+                "or by --group-pattern."
             )
         if self.ungrouped:
             return (
@@ -130,7 +138,7 @@ def read_folder(
             if (
                 grouping == "none"
             ):  # as a part in videos.csv, a clip is of the recording of its file
-                grouping, ungrouped = "--clip-s", whole
+                grouping, ungrouped = CUT, whole
     folder = VideoFolder(
         root,
         tuple(sorted(videos, key=lambda video: video.key)),

@@ -169,7 +169,8 @@ class FoldRunner:
             if len(normal) == len(entries):
                 raise CacheError(
                     "A cross-validation must have videos of other classes, too, which the "
-                    f"detector is judged on. Received: {', '.join(self.classes[:1])} alone"
+                    f"detector is judged on. Received: {', '.join(self.classes[:1])} alone (for "
+                    "its false alarms: train, then evaluate --normal-footage FOLDER)"
                 )
             entries = with_class_names(entries, self.classes)
         else:

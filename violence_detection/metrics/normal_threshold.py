@@ -17,7 +17,7 @@ from violence_detection.metrics.operating_points import (
 )
 from violence_detection.metrics.rate_per_hour import hours_needed, poisson_interval
 from violence_detection.metrics.threshold_selection import videos_needed
-from violence_detection.units import counted
+from violence_detection.units import counted, hours_words
 
 DEFAULT = "false_positive_rate=0.05"
 _RATE = "false_positive_rate"
@@ -118,8 +118,8 @@ def check_normal_support(
         needed = hours_needed(point.goal)
         if hours < needed:
             raise EvidenceError(
-                f"--operating-point {asked} must be chosen on {needed:.2f} hours or more: fewer "
-                f"cannot show that rate, even without an alarm. Received: {hours:.2f} hours of "
+                f"--operating-point {asked} must be chosen on {hours_words(needed)} or more: less "
+                f"cannot show that rate, even without an alarm. Received: {hours_words(hours)} of "
                 f"{among}; a larger --validation-fraction helps"
             )
         return
