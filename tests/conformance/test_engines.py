@@ -74,6 +74,20 @@ def test_features_are_those_of_the_backbone(name, backbone, rng):
 
 @pytest.mark.slow
 @each_engine
+def test_an_engine_of_single_images_gives_each_its_features_whatever_comes_with_it(
+    name, backbone, rng
+):
+    if not registry.module("engines", name).SINGLE_IMAGES:
+        pytest.skip("its batches have one size")
+    encode, images = build(name, backbone), draw_images(rng, 9)
+    together = encode(images)
+    alone = np.concatenate([encode(images[number : number + 1]) for number in (8, 3, 0)])
+    np.testing.assert_array_equal(together[[8, 3, 0]], alone)
+    assert encode(images[:0]).shape == (0, together.shape[1])
+
+
+@pytest.mark.slow
+@each_engine
 @pytest.mark.parametrize("count", [1, 5])
 def test_features_are_those_of_a_whole_mobilenet(name, rng, count):
     assert_features_are_those_of(name, random_backbone(), draw_images(rng, count))

@@ -63,6 +63,14 @@ def test_clips_that_share_batches_get_their_own_features_in_order(lengths, batch
     assert len(extractor.encode_batch.sizes) == -(-sum(lengths) // batch_size)
 
 
+def test_nothing_is_padded_for_an_engine_of_single_images():
+    extractor = mean_colour_extractor(batch_size=8)
+    extractor.pads = False
+    extractor.encode(np.zeros((11, SIZE, SIZE, 3), np.uint8))
+    extractor.encode(np.zeros((3, SIZE, SIZE, 3), np.uint8))
+    assert extractor.encode_batch.sizes == [11, 3]
+
+
 def test_features_beyond_float16_become_infinite_without_a_warning():
     extractor = mean_colour_extractor()
     extractor.encode_batch = lambda pictures: np.full((len(pictures), DIM), 1e6, np.float32)

@@ -72,8 +72,9 @@ class FeatureExtractor:
     Attributes:
         space: The feature space.
         reader: Reads videos as images.
-        batch_size: Frames encoded at a time. Batches always have this size, the last is padded,
-            so that the arithmetic is the same for every frame.
+        batch_size: Frames encoded at a time.
+        pads: Batches always have this size, the last is padded, so that the arithmetic is the same
+            for every frame. False where the engine encodes every image by itself.
         encode_batch: From `batch_size` images to features, float32 (n, D).
     """
 
@@ -84,10 +85,11 @@ class FeatureExtractor:
         encode: Callable[[np.ndarray], np.ndarray],
         *,
         batch_size: int,
+        pads: bool = True,
     ) -> None:
         self.space = space
         self.reader = reader
-        self.batch_size = batch_size
+        self.batch_size, self.pads = batch_size, pads
         self.encode_batch = encode
 
     @classmethod
@@ -129,7 +131,8 @@ class FeatureExtractor:
         part = registry.module("backbones", backbone)
         size = frame_size or part.FRAME_SIZE
         reader = ClipReader(stream=stream, frames=frames, frame_size=size, segments=segments)
-        policy = registry.module("engines", engine).policy(precision)
+        engine_part = registry.module("engines", engine)
+        policy = engine_part.policy(precision)
         network, digest = load_backbone(
             backbone, weights=weights, frame_size=size, precision=policy, seed=seed
         )
@@ -138,7 +141,7 @@ class FeatureExtractor:
         )
         space = _space(reader, backbone, stream, size, digest, engine=engine, precision=precision)
         encode = registry.load("engines", engine, backbone=network, precision=precision, kept=kept)
-        return cls(space, reader, encode, batch_size=batch_size)
+        return cls(space, reader, encode, batch_size=batch_size, pads=not engine_part.SINGLE_IMAGES)
 
     @classmethod
     def for_machine(cls, settings: ExtractorSettings) -> Self:
@@ -260,7 +263,9 @@ class FeatureExtractor:
             segments=count,
         )
         space = replace(self.space, segments=count)
-        return type(self)(space, reader, self.encode_batch, batch_size=self.batch_size)
+        return type(self)(
+            space, reader, self.encode_batch, batch_size=self.batch_size, pads=self.pads
+        )
 
     @property
     def images_per_clip(self) -> int:
@@ -273,7 +278,7 @@ class FeatureExtractor:
         return 3 * max(1, len(self.reader.stream_set.stacked))
 
     def encode(self, images: np.ndarray) -> np.ndarray:
-        """Features of up to `batch_size` images.
+        """Features of up to `batch_size` images; of any number where the engine pads none.
 
         Args:
             images: uint8 (n, S, S, 3).
@@ -282,7 +287,7 @@ class FeatureExtractor:
             float16 (n, D), as the cache keeps them.
         """
         padded = images
-        if len(images) < self.batch_size:
+        if self.pads and len(images) < self.batch_size:
             padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
             padded[: len(images)] = images
         with np.errstate(over="ignore"):  # what float16 cannot hold is noticed by the caller

@@ -103,7 +103,8 @@ def _joined_extractor(
             )
         ]
     )
-    return FeatureExtractor(used, reader, encode, batch_size=batch_size)
+    pads = any(extractor.pads for extractor in by_backbone.values())
+    return FeatureExtractor(used, reader, encode, batch_size=batch_size, pads=pads)
 
 
 def _keys_of(space: FeatureSpace) -> Iterator[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 A part must define:
     ON_GPU: True if it can run on a GPU.
+    SINGLE_IMAGES: True if it encodes every image by itself, so that batches need no fixed size.
     missing() -> str: The extra to install; empty if nothing is missing.
     preference(*, gpus: int) -> int: The preference for the engine on a machine with so many GPUs;
         `auto` takes the highest of those installed.

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 ON_GPU = True
+SINGLE_IMAGES = False
 
 
 def missing() -> str:

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _MAX_IMAGES = 64
 _FILL_S = 0.05  # that a window waits for others to fill a batch
 _LOAD_EVERY_S = 0.5
-# An engine encodes batches of one size and pads the last. A processor gains at most a twentieth
+# TensorFlow encodes batches of one size and pads the last. A processor gains at most a twentieth
 # from 64 images at a time instead of 4, and a window of 20 images would be padded to 64.
 _ENCODED_ON_CPU, _ENCODED_ON_GPU = 4, 64
 _SAME_ANSWER = 1e-3  # of a window that lies elsewhere in a batch; of the same window it is equal
@@ -120,7 +120,8 @@ class WindowScorer:
 
     def encode(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """Features of N images, float16 (N, D), of uint8 (S, S, 3) each."""
-        size = self._extractor.batch_size
+        extractor = self._extractor
+        size = extractor.batch_size if extractor.pads else max(1, len(images))
         parts = [
             self._extractor.encode(np.stack(images[start : start + size]))
             for start in range(0, len(images), size)
