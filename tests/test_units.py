@@ -85,3 +85,12 @@ def test_hours_in_words(hours, words):
 )  # fmt: skip
 def test_rates_in_words(per_hour, words):
     assert units.rate_words(per_hour) == words
+
+
+def test_a_path_is_shown_from_the_current_folder_where_that_is_shorter(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    shown = [units.shown_path(tmp_path / name) for name in ("a/runs/first", "runs/first", "a")]
+    assert shown == ["runs/first", "../runs/first", "."]
+    assert units.shown_path("/v") == "/v"
+    assert units.shown_path("my videos") == "my videos"

@@ -39,7 +39,7 @@ def main() -> None:
     """Train a violence detector on your own videos, and apply it.
 
     \b
-    Stage one encodes every video once, as a small array of features:
+    Stage one makes a small array of features of every video:
         violence-detection extract-features my_videos
     Stage two trains on these arrays, in minutes:
         violence-detection train --dataset-path my_videos

@@ -409,6 +409,11 @@ def test_a_dry_run_of_stage_one_writes_nothing(tmp_path, monkeypatch, words):
 # -- help
 
 
+def example_of(help_text: str) -> str:
+    """The command at the end of a help, which may take several lines."""
+    return help_text.partition("\nExample:\n")[2].replace("\\\n", " ").strip()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help_that_ends_with_an_example(name):
     command, result = COMMANDS[name], invoke(*name.split(), "--help")
@@ -416,15 +421,12 @@ def test_every_command_and_option_has_help_that_ends_with_an_example(name):
     for option in command.params:
         if isinstance(option, click.Option):
             assert option.help, f"--{option.name} of {name} is missing its help"
-    title, example = result.stdout.rstrip().splitlines()[-2:]
-    assert title.strip() == "Example:"
-    assert example.strip().startswith(f"violence-detection {name} ")
+    assert example_of(result.stdout).startswith(f"violence-detection {name} ")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_example_is_a_command_that_parses(name):
-    example = invoke(*name.split(), "--help").stdout.rstrip().splitlines()[-1]
-    program, *words = shlex.split(example)
+    program, *words = shlex.split(example_of(invoke(*name.split(), "--help").stdout))
     depth = len(name.split())
     assert (program, words[:depth]) == ("violence-detection", name.split())
     COMMANDS[name].make_context(name, words[depth:])
@@ -476,14 +478,16 @@ def test_rare_options_are_under_advanced():
         assert {groups[name].title for name in names.split()} == {"Advanced"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [60, 80, 100])
 @pytest.mark.parametrize("name", ["train", "cache import"])
 def test_the_help_fits_the_terminal(name, columns):
     command = [sys.executable, "-m", "violence_detection", *name.split(), "--help"]
     environment = os.environ | {"COLUMNS": str(columns)}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
-    text = [line for line in result.stdout.splitlines() if not line.startswith("  violence-")]
-    assert max(map(len, text)) < columns
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) < columns
+    assert [line for line in lines if re.search(r"[\w-]-$", line)] == []  # no word is broken
     beside = re.search(r"^  --seed INTEGER  +Seed of all", result.stdout, re.M)
     assert bool(beside) is (columns > 60)  # on a narrow terminal, the text stands below
 
@@ -531,15 +535,17 @@ def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy(words):
         f"try: main({words})\n"
         "except SystemExit: print(sorted(heavy & set(sys.modules)))"
     )
-    took_s = []
-    for _ in range(3):
+    for _ in range(3):  # on a busy machine one may take longer
         start_s = time.monotonic()
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        took_s.append(time.monotonic() - start_s)
+        took_s = time.monotonic() - start_s
         assert done.stdout.splitlines()[-1] == "[]", done.stderr
-    assert min(took_s) < 1.0
+        if took_s < 1.0:
+            break
+    assert took_s < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["violence_detection", "violence_detection.cli"])
 def test_the_package_runs_as_a_module(module):
     command = [sys.executable, "-m", module, "train", "--help"]

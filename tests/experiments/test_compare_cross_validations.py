@@ -75,9 +75,10 @@ def test_the_numbers_are_those_counted_from_the_tables(pair):
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-def test_the_better_one_is_named_first_and_exchanging_changes_the_sign(pair):
+def test_the_better_one_is_named_last_and_exchanging_changes_the_sign(pair):
     status, text, _ = invoke(*pair)
-    assert (status, text.splitlines()[0][:32]) == (0, "B is right more often than A: +2")
+    verdict = text.rpartition("\n\n")[2]  # last
+    assert (status, verdict[:32]) == (0, "B is right more often than A: +2")
     assert "head: linear (A), tcn (B)" in text
     assert "As papers do" in text and "cannot be below 0.125" in text
     assert all(len(line) <= 80 for line in text.splitlines() if str(pair[0].parent) not in line)

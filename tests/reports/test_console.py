@@ -1,10 +1,13 @@
 """Console text: nothing is 0.0%, few videos are counted, and lines are broken between words."""
 
 import dataclasses
+import shlex
+from pathlib import Path
 
 import pytest
 from support.reports import OPERATING_POINT
 
+from violence_detection.commands._next_line import next_line
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.reports import console
 
@@ -71,6 +74,21 @@ def test_lines_are_broken_between_words_and_stand_under_their_text(columns):
     assert all(line.startswith(" " * 12) for line in lines[1:-2])
     assert " ".join(" ".join(lines[:-2]).split()[1:]) == " ".join(words)
     assert lines[-2:] == ["short", ""]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_next_command_is_broken_as_a_shell_takes_it(columns):
+    command = next_line("train", "--features", Path("f/my videos"), "--config", Path("b" * 50))
+    lines = console.wrap_lines(["score       0.5", command], columns)
+    assert len(lines) > 2 and all(line.endswith(" \\") for line in lines[1:-1])
+    text = "\n".join(lines[1:]).removeprefix("next")
+    words = shlex.split(text.replace("\\\n", " "))
+    assert words == shlex.split(command)[1:]
+    assert [line for line in lines if len(line) > max(columns, 63)] == []
+    assert (
+        console.wrap_lines(["next        the other shards, then training " * 3], columns)[0][-1]
+        != "\\"
+    )
 
 
 def test_a_path_is_not_broken():

@@ -18,6 +18,7 @@ import click
 import cloup
 
 from violence_detection import setting_names
+from violence_detection.commands._help_text import HelpContext
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.reports import console
 from violence_detection.settings import COMMON
@@ -94,6 +95,8 @@ class _ExitStatus:
 class Command(_ExitStatus, cloup.Command):
     """A command whose help shows its options in groups, the common ones last."""
 
+    context_class = HelpContext
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         layout = {"max_width": _MAX_COLUMNS, "col2_min_width": _MIN_TEXT_COLUMNS}
         super().__init__(*args, formatter_settings=layout, **kwargs)
@@ -128,7 +131,7 @@ class Group(_ExitStatus, cloup.Group):
     """A group of commands, listed in the order in which they were added, by section if it has
     sections."""
 
-    command_class = Command
+    command_class, context_class = Command, HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -271,8 +274,10 @@ def run_stage(
 def finish(
     result: Result | dict[str, Any], flags: CommonFlags, lines: list[str], failed: int = 0
 ) -> None:
-    """Prints the result; exits with status 3 if some inputs failed. In a terminal, lines are broken
-    between words."""
+    """Prints the result; exits with status 3 if some inputs failed.
+
+    Paths in the lines are shown from the current folder. In a terminal, lines are broken between
+    words."""
     values = _json_of(result)
     if flags.json:  # the lines, which have the warnings, are not printed
         for warning in values.get("warnings", ()):
@@ -280,6 +285,8 @@ def finish(
     text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # escapes keep a path that is not UTF-8 valid JSON
         text = json.dumps(values, allow_nan=False)
+    if (here := str(Path.cwd())) != "/":
+        lines = [line.replace(f" {here}/", " ") for line in lines]
     if sys.stdout.isatty():
         lines = console.wrap_lines(lines, shutil.get_terminal_size().columns)
         lines = console.colour_lines(lines)

@@ -61,13 +61,7 @@ def _read_yaml(text: str) -> dict[str, Any]:
         ConfigError: If the text holds something else than names, each with one value.
         ValueError: If it is not YAML, or names a setting twice.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise ConfigError(
-            "--config must name a JSON file where PyYAML is not installed. Received: YAML (install "
-            "it by pip install PyYAML)"
-        ) from error
+    import yaml
 
     class Loader(yaml.SafeLoader):
         yaml_implicit_resolvers = {}

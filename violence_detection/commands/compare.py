@@ -67,14 +67,12 @@ def comparison_lines(result: "ComparisonResult") -> list[str]:
 
 
 def _run_lines(result: "ComparisonResult") -> Iterator[str]:
-    """The verdict; differences over recordings; the tests that take every video as independent."""
+    """Differences over recordings; the tests that take every video as independent; the verdict."""
     a, b, agreement = result.a, result.b, result.discordance.agreement
     accuracy, auc = result.accuracy, result.auc
     has_auc = a.scores.auc is not None
     drawn = "recordings" if result.grouped else "videos"
     low, high = result.discordance.cohens_g_ci
-    yield from _verdict_lines(result)
-    yield ""
     yield f"A           {a.run}"
     yield f"B           {b.run}"
     yield (
@@ -114,6 +112,8 @@ def _run_lines(result: "ComparisonResult") -> Iterator[str]:
     )
     yield from _cost_lines(result)
     yield from _warning_lines(result)
+    yield ""
+    yield from _verdict_lines(result)
 
 
 def _delong_line(result: "ComparisonResult") -> str:
@@ -200,10 +200,8 @@ def cross_validation_lines(result: "CrossValidationComparison") -> list[str]:
 
 
 def _cross_validation_lines(result: "CrossValidationComparison") -> Iterator[str]:
-    """The verdicts; what is compared; levels and differences; the tests that papers report."""
+    """What is compared; levels and differences; the tests that papers report; the verdicts."""
     measures = comparison_sentences.measures(result)
-    yield from comparison_sentences.verdicts(result)
-    yield ""
     for compared in result.cross_validations:
         yield f"{compared.name:12s}{compared.dir}"
     for number, text in enumerate(comparison_sentences.setting_texts(result)):
@@ -240,6 +238,8 @@ def _cross_validation_lines(result: "CrossValidationComparison") -> Iterator[str
         yield f"warning     {text}"
     if result.report:
         yield f"report      {result.report}"
+    yield ""
+    yield from comparison_sentences.verdicts(result)
 
 
 def _difference_table(result: "CrossValidationComparison", measures: list[str]) -> list[str]:

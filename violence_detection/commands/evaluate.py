@@ -47,15 +47,10 @@ def evaluate(settings: EvaluateConfig, flags: CommonFlags, run: str) -> None:
 
 
 def evaluation_lines(result: "EvaluationResult") -> list[str]:
-    """The console text of an evaluation."""
+    """The console text of an evaluation: details first, then the scores and what limits them."""
     return [
         f"run         {result.run}",
-        f"split       {result.split}: {counted(result.videos, 'video')} of "
-        f"{counted(result.recordings, 'recording')}",
-        *_home_lines(result),
         *console.mapping_lines(result.class_mapping),
-        *(["finds       what is unusual, not what is violent"] if result.is_one_class else []),
-        *_score_lines(result),
         *console.threshold_lines(result.threshold, result.threshold_reason, result.operating_point),
         *console.class_threshold_lines(result.class_thresholds),
         *_false_alarm_lines(result),
@@ -64,6 +59,12 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         *_confusion_lines(result),
         *_baseline_lines(result),
         *_novelty_lines(result),
+        "",
+        f"split       {result.split}: {counted(result.videos, 'video')} of "
+        f"{counted(result.recordings, 'recording')}",
+        *_home_lines(result),
+        *(["finds       what is unusual, not what is violent"] if result.is_one_class else []),
+        *_score_lines(result),
         *_warning_lines(result),
         f"leaks       {_leaks_text(result)}",
         f"report      {result.report}",

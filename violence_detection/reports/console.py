@@ -197,7 +197,7 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
             wrapped.append(line)
             continue
         if label.startswith("next") and text.startswith(_PROGRAM):
-            wrapped += _wrap_command(label, shlex.split(text), columns)
+            wrapped += wrap_command(text, columns, label, " " * _LABEL)
             continue
         wrapped += textwrap.wrap(
             text,
@@ -210,14 +210,23 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
     return wrapped
 
 
-def _wrap_command(label: str, words: Sequence[str], columns: int) -> list[str]:
-    """A command as lines that a shell takes together: `\\` at the end of all but the last."""
-    lines = [label]
-    for word in map(shlex.quote, words):
-        if len(lines[-1]) > _LABEL and len(f"{lines[-1]} {word} \\") > columns:
+def wrap_command(text: str, columns: int, first: str = "", later: str = "") -> list[str]:
+    """A command as lines that a shell takes together: `\\` at the end of all but the last.
+
+    Args:
+        text: The command, of quoted words.
+        columns: The width, which a longer word exceeds.
+        first, later: Beginnings of the first line and of the others.
+    """
+    lines, words = [first], shlex.split(text)
+    for number, word in enumerate(map(shlex.quote, words)):
+        end = " \\" if number < len(words) - 1 else ""
+        is_begun = lines[-1] not in (first, later)
+        if is_begun and len(f"{lines[-1]} {word}{end}") > columns:
             lines[-1] += " \\"
-            lines.append(" " * _LABEL)
-        lines[-1] += word if len(lines[-1]) == _LABEL else f" {word}"
+            lines.append(later)
+            is_begun = False
+        lines[-1] += f" {word}" if is_begun else word
     return lines
 
 
