@@ -138,7 +138,7 @@ def test_a_seed_draws_the_same_frames_again_and_another_seed_others(tmp_path):
     assert tables[0] == tables[1]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # the test of the demo shows it with fewer clips
 def test_the_mean_image_does_not_separate_the_classes(tmp_path, seed=42):
     synthetic.draw_clips(tmp_path, count=200, seed=seed)
     tests = Counter(r["label"] for r in rows_of(tmp_path) if r["split"] == "test")

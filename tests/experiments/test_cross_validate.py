@@ -25,7 +25,6 @@ from violence_detection.evaluation import baselines, predictions
 from violence_detection.experiments import fold_processes, pooled_scores
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.cross_validate import CrossValidationStage, run_cross_validation
-from violence_detection.experiments.fold_processes import FoldProcesses
 from violence_detection.experiments.fold_runner import (
     FoldPlan,
     FoldRunner,
@@ -81,23 +80,6 @@ def train_nothing(self, fold) -> TrainedFold:
     violence = rng.random(len(job.clips["test"]))
     probability = np.stack([1 - violence, violence], axis=1)
     return TrainedFold(2, 1, 1.0, 0.5, EFFECTIVE, probability)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_this_process():
-    """A process of its own takes seconds to start; tests that need one start a command."""
-
-    def train(self, folds):
-        for fold in folds:
-            yield fold, fold_processes.runner_of(self._setup).train_fold(fold)
-
-    def check_buildable(self):
-        fold_processes.check_buildable(self._setup)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FoldProcesses, "train", train)
-        patch.setattr(FoldProcesses, "check_buildable", check_buildable)
-        yield
 
 
 @pytest.fixture
@@ -275,6 +257,7 @@ def test_weights_that_were_trained_on_the_videos_are_refused(run_dir, features_d
 # -- the two kinds of folds
 
 
+@pytest.mark.slow
 def test_both_protocols_are_named_in_every_output(features_dir, tmp_path, untrained):
     result = validate(features_dir, tmp_path, both=True)
     kinds = ("grouped", "random")
@@ -385,6 +368,7 @@ def test_a_training_that_cannot_be_built_replaces_nothing(
     assert tree_of(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_a_study_is_locked_and_resumed_with_the_same_settings_and_videos_only(
     features_dir, tmp_path, untrained
 ):
@@ -434,10 +418,9 @@ def wait_for(process: subprocess.Popen, happens) -> None:
 
 @pytest.fixture(scope="module")
 def whole(features_dir, tmp_path_factory) -> Path:
-    """Folds trained one after the other, without a kill."""
+    """Folds trained one after the other, without a kill, in this process."""
     folder = tmp_path_factory.mktemp("whole")
-    status, stderr = ended(started(features_dir, folder, 1))
-    assert status == 0, stderr
+    validate(features_dir, folder, folds=3)
     return folder
 
 
@@ -528,6 +511,7 @@ def test_a_pattern_groups_the_videos_at_hand(features_dir, tmp_path, untrained):
     assert result["clean"] and not any(result["leak_counts"].values())
 
 
+@pytest.mark.slow
 def test_a_pattern_makes_unknown_recordings_known(tmp_path, untrained):
     features = draw_features(tmp_path / "drawn" / "space", grouping="none")
     assert validate(features, tmp_path, group_pattern=r"_(\d+)")["recordings_known"]
@@ -593,6 +577,7 @@ def draw_scene(path: Path, scene: np.ndarray, side: int) -> None:
     writer.release()
 
 
+@pytest.mark.slow
 def test_near_duplicates_in_several_folds_are_not_clean(filmed, tmp_path, untrained):
     shown = call("--features", filmed, "--checkpoint-dir", tmp_path, "--folds", 2,
                  "--run", "cv", "--seed", apart(filmed, tmp_path))  # fmt: skip
@@ -633,6 +618,7 @@ def test_videos_are_summarised_once(filmed, tmp_path, untrained, monkeypatch):
         assert again[name] == first[name]
 
 
+@pytest.mark.slow
 def test_missing_videos_cannot_be_grouped_by_similarity(features_dir, tmp_path):
     with pytest.raises(EvidenceError, match="files of all videos. Received: their"):
         validate(features_dir, tmp_path, group_near_duplicates=True)
@@ -784,6 +770,7 @@ def test_features_must_be_given(tmp_path):
 # -- hostile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ['{"repeat": 1', "[]", "{}"])
 def test_a_torn_fold_is_trained_again(features_dir, tmp_path, untrained, content):
     validate(features_dir, tmp_path)

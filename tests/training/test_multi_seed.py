@@ -162,6 +162,7 @@ def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, 
     assert again == result
 
 
+@pytest.mark.thorough  # an interruption, above, and a kill of one training do the same
 def test_a_kill_in_the_third_member_resumes_there(features_dir, tmp_path):
     program = "from violence_detection.cli import main; main()"
     asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--run", "run"]
