@@ -225,6 +225,7 @@ def test_a_lower_quality_is_further_from_the_frames():
     assert high > low + 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
 def test_a_compressed_file_has_about_the_requested_bits(codec, tmp_path):
     """96 frames of 160x120 at 0.1 bits per pixel; the first frame, a key frame, needs more."""

@@ -137,6 +137,7 @@ def test_alpha_auto_alone_balances_normal_against_all_other_classes(shares):
     np.testing.assert_allclose(slopes, 0, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(LABELS, st.floats(-20, 20), SMOOTHING)
 def test_focal_loss_without_gamma_is_cross_entropy(label, logit, smoothing):
     focal = build("focal(gamma=0, alpha=none)", smoothing=smoothing)

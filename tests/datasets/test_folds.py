@@ -112,6 +112,7 @@ def test_the_seed_alone_decides(recordings, count, seed, grouped):
     assert drawn[0] == drawn[1]
 
 
+@pytest.mark.slow
 @given(st.integers(10, 60), st.integers(10, 60), st.integers(2, 5), SEEDS)
 def test_random_folds_have_their_fraction_of_each_class(normal, violent, count, seed):
     entries = entries_of([(normal, violent)])

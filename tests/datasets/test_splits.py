@@ -96,6 +96,7 @@ def test_training_has_every_class(videos):
     assert {v.label for v in videos if assigned[v.key] == "train"} == {"a", "b"}
 
 
+@pytest.mark.slow
 @FEW
 @given(DATASETS, DATASETS)
 def test_videos_added_later_move_none(videos, more):

@@ -469,6 +469,7 @@ NAMES = st.text(
 ).filter(lambda name: not name.startswith("."))
 
 
+@pytest.mark.slow
 @given(names=st.sets(NAMES, min_size=2, max_size=4))
 def test_every_class_name_is_kept_as_given(tmp_path_factory, names):
     root = tmp_path_factory.mktemp("tree")

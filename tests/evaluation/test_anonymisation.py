@@ -76,6 +76,7 @@ def test_blocks_around_moving_ones_are_covered_too(clip):
     assert moving[5:10, 19:24].all() and moving.sum() == 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("r", [24, 36, 50, 90])
 def test_a_detected_face_is_covered(r):
     frames = [face(r)] * 2

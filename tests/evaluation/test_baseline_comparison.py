@@ -61,6 +61,7 @@ def test_they_are_fitted_on_train_and_scored_on_the_split(run_dir, cache):
     assert result.baseline_videos == 16
 
 
+@pytest.mark.slow
 def test_a_source_baseline_that_comes_close_is_a_warning(run_dir, cache):
     near = compare(run_dir, cache, accuracy_ci=(0.0, 1.0))
     assert near.close_baselines == ["metadata"]
@@ -69,6 +70,7 @@ def test_a_source_baseline_that_comes_close_is_a_warning(run_dir, cache):
     assert (far.close_baselines, far.warnings) == ([], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("videos", [1, 3, 7])
 def test_with_fewer_than_four_videos_of_a_class_none_comes_close(run_dir, cache, videos):
     result = compare(run_dir, cache, accuracy_ci=(0.0, 1.0), videos=videos)
@@ -98,6 +100,7 @@ def test_of_many_videos_an_even_part_is_used(run_dir, cache, monkeypatch):
     assert compare(run_dir, cache).baseline_videos == 8
 
 
+@pytest.mark.slow
 def test_the_labels_are_those_of_the_training(run_dir, cache):
     before = compare(run_dir, cache)
     rows = [

@@ -102,6 +102,7 @@ def test_knn_is_the_vote_of_the_five_nearest(features_dir):
     np.testing.assert_allclose(probability, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["metadata", "mean_picture", "motion_energy"])
 def test_only_the_baseline_of_the_informative_data_is_right(tmp_path, name):
     clips = clips_of(draw_features(tmp_path / "drawn" / "space", shift=0.0))
@@ -126,6 +127,7 @@ def test_only_the_baseline_of_the_informative_data_is_right(tmp_path, name):
     assert right == [name]
 
 
+@pytest.mark.slow
 def test_the_seed_determines_the_predictions_of_the_trees(features_dir, rng):
     clips = clips_of(features_dir)
     clips = FeatureDataset(

@@ -146,6 +146,7 @@ def test_the_order_of_the_videos_does_not_matter(pair, tmp_path):
 # -- predictions
 
 
+@pytest.mark.slow
 def test_a_run_without_evaluation_is_evaluated_first(pair):
     expected = compare(pair)
     shutil.rmtree(pair[1] / "evaluation")

@@ -53,6 +53,7 @@ def test_the_result_has_the_keys_of_the_contract(run):
     assert suggested[0]["probability"] == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prevalence", [0.0, 0.01])
 def test_the_cost_at_a_site_is_that_of_the_measured_rates(run, evaluate, prevalence):
     site = {"videos_per_day": 10_000, "prevalence": prevalence, "review_cost": 0.5}
@@ -165,6 +166,7 @@ def test_the_training_videos_are_not_clean(run, evaluate):
     assert "recording normal train 0" in result["leaks"]
 
 
+@pytest.mark.slow
 def test_a_recording_of_the_training_is_found_in_the_test(run, tmp_path, evaluate):
     features = draw_features(tmp_path / "space")
     cache = FeatureCache.open(features)

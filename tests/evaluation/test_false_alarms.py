@@ -141,6 +141,7 @@ def test_more_alarms_allowed_is_a_lower_threshold():
     assert len(set(thresholds)) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [PLAIN, AlarmRule((2, 3), 1.0)])
 def test_the_interval_of_the_threshold_holds_it(rule):
     rng = np.random.default_rng(1)

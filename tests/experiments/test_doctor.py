@@ -100,6 +100,7 @@ def test_the_command_rehearses_on_a_folder_of_videos_and_leaves_nothing(tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["videos"]
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_a_finding(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     monkeypatch.chdir(tmp_path)

@@ -60,6 +60,7 @@ def test_without_motion_the_whole_frame_is_used(cutter, rng):
     np.testing.assert_array_equal(found, crop_by_opencv(frames, 16))
 
 
+@pytest.mark.slow
 def test_a_square_further_right_is_cropped_further_right(cutter, rng):
     frames = np.full((9, 96, 128, 3), 40, np.float32)
     for number in range(9):

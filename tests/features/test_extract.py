@@ -215,6 +215,7 @@ def test_a_dry_run_recognises_renamed_videos_and_writes_nothing(extract, dataset
     assert array_times(features_dir) == before
 
 
+@pytest.mark.slow
 def test_training_names_the_reason_for_which_an_extraction_stopped(extract, dataset_dir):
     features_dir = extract().features
     for number in range(3):

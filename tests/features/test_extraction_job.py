@@ -135,6 +135,7 @@ def test_files_that_may_be_videos_count_as_unreadable(extract, dataset_dir):
     assert counts(extract(max_failures=0.3)) == (12, 0, 0)
 
 
+@pytest.mark.slow
 def test_videos_done_before_too_many_failed_are_kept(extract, dataset_dir, decoded):
     for number in range(2):
         spoil(dataset_dir / "noFight" / f"{number}.mp4")
@@ -338,6 +339,7 @@ def test_a_missing_video_may_change_its_class(extract, dataset_dir):
     assert counts(extract(max_failures=1.0)) == (0, 12, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a b.mp4", 'it\'s, "x".mp4', "暴力.mp4", " lead.mp4", "a\r\nb.mp4"]
 )

@@ -253,6 +253,7 @@ def test_hdf5_files_are_read_by_key(files, clips, labels, tmp_path):
 # -- labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

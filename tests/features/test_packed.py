@@ -244,6 +244,7 @@ def packing(cache: FeatureCache, program: str = PACK) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_that_pack_at_once_read_the_same_arrays(cache):
     lock = FileLock(cache.dir / ".packed.lock")
     with lock:  # so that both come to wait

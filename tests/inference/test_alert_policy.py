@@ -98,6 +98,7 @@ def random_settings(draw: random.Random, *, confirms=True) -> AlertSettings:
 # -- equal to all windows at once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confirms", [False, True])
 def test_events_are_the_segments_of_all_windows(confirms):
     for seed in range(3000):

@@ -58,6 +58,7 @@ def test_a_table_has_a_row_for_each_window_and_each_failure(tmp_path):
     assert rows[2]["error"] == "no such file"
 
 
+@pytest.mark.slow
 def test_all_files_can_be_written_to_the_same_folder(tmp_path):
     videos = [
         draw_video(tmp_path / f"{name}/cam.mp4", frames=18, seed=seed)

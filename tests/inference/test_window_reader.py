@@ -363,6 +363,7 @@ def test_a_stream_has_the_windows_of_its_file(video, server, stream):
         np.testing.assert_array_equal(encoded.features, other.features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
 def test_a_camera_has_the_windows_of_its_file(tmp_path, stream):
     path = encode(tmp_path / "a.mp4", frames=75, size=(160, 120), g=25)
@@ -380,6 +381,7 @@ def test_a_camera_has_the_windows_of_its_file(tmp_path, stream):
     assert all(len(chunk.windows) <= 1 for chunk in chunks[:-2])
 
 
+@pytest.mark.slow
 def test_a_clock_that_jumps_and_a_new_size_divide_the_windows(tmp_path):
     path = encode(tmp_path / "a.mp4", frames=75, size=(160, 120), g=25)
     large = encode(tmp_path / "large.mp4", frames=50, size=(320, 240), g=25)
@@ -438,6 +440,7 @@ def test_a_missing_camera_is_an_error():
 # -- in child processes
 
 
+@pytest.mark.slow
 def test_videos_share_batches_and_keep_their_own_windows(tmp_path):
     paths = [draw_video(tmp_path / f"{n}.mp4", frames=12 + 24 * (n % 2), seed=n) for n in range(5)]
     source, encode = source_of(), MeanColour()

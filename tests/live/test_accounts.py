@@ -42,6 +42,7 @@ def book(tmp_path, clock):
         yield book
 
 
+@pytest.mark.slow
 def test_real_parameters(monkeypatch):
     monkeypatch.undo()
     stored = passwords.hash_password("päss wörd 1")

@@ -164,6 +164,7 @@ def test_what_an_earlier_process_left_is_finished(camera, drawn):
     assert lost.duration_s == 0 and not torn.exists()
 
 
+@pytest.mark.slow
 def test_with_masks_nothing_unmasked_is_written(tmp_path, drawn):
     left = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]
     camera = Camera(tmp_path, drawn, masks=[left])

@@ -38,6 +38,7 @@ def _watch_randomly(watch, seed, seconds):
             watch.judge_windows("door", score)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_replay_equals_live(tmp_path, seed):
     path = write_cameras_file(tmp_path, CAMERAS)

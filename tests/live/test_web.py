@@ -60,6 +60,19 @@ def test_pages_show_what_is_stored(page, client, tmp_path):
     )
 
 
+def test_an_event_says_what_the_run_knows(page, client, tmp_path):
+    event = draw_event(page.requests.store, tmp_path, novelty=1.3)
+    assert client.get(f"/api/events/{event}").json()["windows"][0]["novelty"] == 1.3
+    text = client.get(f"/events/{event}").text
+    assert "18 of 18 windows are unlike anything" in text and "clips of violence" in text
+    page.requests.finds, page._status = "unusual", None
+    text = client.get(f"/events/{event}").text
+    assert "not that it is violent" in text and "clips of violence" not in text
+    assert client.get("/api/status").json()["finds"] == "unusual"
+    known = draw_event(page.requests.store, tmp_path, novelty=0.4)
+    assert "unlike anything" not in client.get(f"/events/{known}").text
+
+
 def test_hostile_texts_are_escaped(page, client, tmp_path):
     store = page.requests.store
     evil = "</script><script>alert(1)</script>"
@@ -98,6 +111,7 @@ def test_writes_from_other_sites_are_refused(page, client, tmp_path):
         assert client.post(path, json=body, headers=headers).status_code == 200
 
 
+@pytest.mark.slow
 def test_roles(page, users, tmp_path):
     event = draw_event(page.requests.store, tmp_path)
     hidden = draw_event(page.requests.store, tmp_path, camera="yard", with_clip=False)

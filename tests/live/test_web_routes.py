@@ -110,6 +110,7 @@ _TEXT = st.text(max_size=20)
 _VALUE = st.one_of(_TEXT, st.integers(), st.floats(), st.none(), st.booleans())
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

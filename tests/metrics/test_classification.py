@@ -96,6 +96,7 @@ def test_permuting_videos_changes_nothing():
 # -- property
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(SCORED_VIDEOS, st.integers(0, 10).map(lambda k: k / 10))
 def test_rates_are_fractions_and_inverted_probabilities_mirror_auc(videos, threshold):

@@ -85,6 +85,7 @@ def test_it_agrees_with_scipy_and_exchanging_changes_the_sign(rows):
         assert forth.paired_t_p == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
+@pytest.mark.slow
 def test_equal_trainings_seldom_differ_though_folds_share_their_training_videos(rng):
     """Differences of 10 folds with a correlation of 1/10, as Nadeau and Bengio assume them."""
     common, own = rng.normal(0, 1, (600, 1)), rng.normal(0, 1, (600, 10))

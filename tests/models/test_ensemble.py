@@ -58,6 +58,7 @@ def test_certain_members_leave_finite_logits(outputs):
     assert np.isfinite(mean_of(logits)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 3])
 def test_what_is_saved_answers_the_same(rng, tmp_path, classes):
     clips = rng.normal(size=(12, 5, 4)).astype(np.float16)

@@ -82,6 +82,7 @@ BARE = {
 # -- golden
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_picture_is_a_png_of_two_pixels_to_a_point(name, tmp_path):
     path = tmp_path / "new" / f"{name}.png"
@@ -101,6 +102,7 @@ def test_a_perfect_detector_fills_the_upper_left_corner(tmp_path):
     assert perfect[corner].mean() < worst[corner].mean()
 
 
+@pytest.mark.slow
 def test_the_threshold_in_use_is_where_it_is(tmp_path):
     """The dashed line is dark; its column is a fraction of the way from that of 0 to that of 1."""
 
@@ -134,6 +136,7 @@ def test_a_good_detector_has_its_recall_above_its_false_alarms(tmp_path):
 # -- relation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_equal_data_gives_equal_bytes(name, tmp_path):
     first, second = tmp_path / "first.png", tmp_path / "second.png"
@@ -152,6 +155,7 @@ def test_the_order_of_videos_is_not_seen(tmp_path):
 # -- property
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BARE)
 def test_where_there_is_little_to_draw_there_is_still_a_picture(name, tmp_path):
     BARE[name](tmp_path / "bare.png")

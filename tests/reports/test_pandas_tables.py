@@ -180,6 +180,7 @@ def test_windows_of_several_classes_have_a_column_each():
     assert table["probability_w"].tolist()[0] == 0.25 and table["probability_w"].isna()[1]
 
 
+@pytest.mark.slow
 def test_the_package_offers_them_and_loads_pandas_late():
     assert violence_detection.tables is pandas_tables
     program = (

@@ -215,6 +215,7 @@ def assert_same_batches(some, second_arrays):
             np.testing.assert_array_equal(mine, array)
 
 
+@pytest.mark.slow
 def test_augmentation_is_a_function_of_seed_epoch_and_batch(clips):
     first = augmented(clips, MIXED)
     assert_same_batches(first, augmented(clips, MIXED))

@@ -104,6 +104,7 @@ def clips_of(entries) -> FeatureDataset:
     return FeatureDataset(features.astype(np.float16), labels, tuple(entries))
 
 
+@pytest.mark.slow
 def test_a_finished_fold_is_not_trained_again(tmp_path):
     plan = plan_of(entries_of(), calibrate_by="folds")
     clips, trained = clips_of(plan.folds[0]), []

@@ -134,6 +134,7 @@ def test_evaluation_goes_by_the_run_s_split(seeded_run, split):
     assert evaluated["accuracy"] == Run.open(seeded_run).results().to_json()[split]["accuracy"]
 
 
+@pytest.mark.slow
 def test_a_final_model_has_no_test(final_run):
     with pytest.raises(CacheError, match="has train, validation"):
         evaluate(str(final_run), "test")

@@ -108,6 +108,7 @@ def test_the_loss_is_the_weighted_mean_in_numpy():
     assert result["loss"] == pytest.approx((losses * weights).sum() / 5, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_rate_of_a_step_is_that_of_its_middle():
     step = step_over(1)
     step.schedule = lambda steps: 0.001 * steps
@@ -253,6 +254,7 @@ def test_pieces_of_a_step_that_takes_much_memory_are_added_up():
     assert [float(step.run(batches, 1)["finite"][0]) for _ in range(2)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_restored_step_goes_on_where_it_was():
     with devices.dtype_policy("mixed_float16"):
         step, restored = step_over(1), step_over(1)
@@ -303,6 +305,7 @@ def test_in_float32_there_is_no_scale_and_a_bad_step_is_not_finite():
     np.testing.assert_array_equal(weights_of(step), before)
 
 
+@pytest.mark.slow
 def test_the_scale_doubles_after_two_thousand_sound_steps():
     with devices.dtype_policy("mixed_float16"):
         step = step_over(1)

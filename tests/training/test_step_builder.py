@@ -70,6 +70,7 @@ def test_a_head_without_recurrence_is_compiled_unmeasured(tmp_path, monkeypatch)
     assert trainer_with(tmp_path, head="linear").step.xla is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gpus", "xla"), [(0, True), (1, False)])
 def test_without_a_gpu_or_xla_nothing_is_measured(tmp_path, monkeypatch, gpus, xla):
     monkeypatch.setattr(xla_trial, "is_xla_faster", None)
@@ -87,6 +88,7 @@ def test_measuring_leaves_no_trace_in_what_is_trained(tmp_path):
     assert measured.step.steps == 0
 
 
+@pytest.mark.slow
 def test_replicas_of_a_training_draw_masks_of_their_own(tmp_path):
     asked = {"gpus": 0, "xla": False, "strategy": strategy_over(2)}
     dropped = trainer_with(tmp_path, **asked).classifier.get_layer("dropout_pooled")

@@ -98,6 +98,7 @@ def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
     assert results.test.accuracy == np.mean(violent == truth)
 
 
+@pytest.mark.slow
 def test_without_test_videos_the_test_is_null_and_the_next_step_is_validation(tmp_path):
     features = draw_features(tmp_path / "space", counts=(8, 4, 0))
     result = train_quickly(features, tmp_path, epochs=1)
@@ -119,6 +120,7 @@ def test_three_classes_are_trained_and_named_normal_first(tmp_path):
     assert result["test"]["accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_the_normal_class_can_be_given(tmp_path):
     features = draw_features(tmp_path / "space", labels=("walk", "brawl"))
     result = train_quickly(features, tmp_path, epochs=1, normal_class="walk")

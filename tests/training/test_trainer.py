@@ -66,6 +66,7 @@ def test_validation_loss_is_that_of_the_logits(trainer):
 # -- relation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["bilstm_attention", "transformer"])
 def test_neither_biases_nor_norms_decay(features_dir, tmp_path, head):
     trainer = trainer_on(
@@ -148,6 +149,7 @@ def test_callbacks_of_keras_work(features_dir, tmp_path):
     assert len(list(tmp_path.glob("0*.keras"))) == 2
 
 
+@pytest.mark.slow
 def test_a_callback_ends_the_training(features_dir, tmp_path):
     class Enough(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -264,6 +266,7 @@ def test_features_that_are_not_finite_stop_the_training(tmp_path):
         train_quickly(features, tmp_path)
 
 
+@pytest.mark.slow
 def test_predictions_that_are_not_finite_stop_the_training(tmp_path):
     features = poisoned_features(tmp_path / "space", "validation")
     with pytest.raises(TrainingError, match="Predictions must be finite. Received: NaN"):

@@ -44,6 +44,7 @@ def trained(job, tmp_path_factory) -> tuple[Run, TrainingSettings, TrainingResul
     return run, settings, job.run(run, settings)
 
 
+@pytest.mark.slow
 def test_a_job_leaves_a_finished_run_with_its_failures(job, trained):
     run, _, results = trained
     assert run.finished and not run.state_dir.exists()

@@ -160,6 +160,7 @@ def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stream",
     ["motion", "rgb(focus=true)", "rgb+motion(focus=true)", "motion(focus=true)+rgb"],

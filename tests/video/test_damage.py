@@ -102,6 +102,7 @@ def lossy(path, every: int):
     return lose_packets(encode(path, frames=60, size=(320, 240), g=25, bf=0), every=every)
 
 
+@pytest.mark.slow
 def test_corrupt_frames_are_counted(tmp_path):
     path = lossy(tmp_path / "a.ts", every=20)
     clip = READER.read(path)
@@ -112,6 +113,7 @@ def test_corrupt_frames_are_counted(tmp_path):
     assert int(part.damage.split()[0]) < int(clip.damage.split()[0])
 
 
+@pytest.mark.slow
 def test_a_video_whose_frames_are_mostly_corrupt_is_unreadable(tmp_path):
     path = lossy(tmp_path / "a.ts", every=8)
     for read in (READER.read, inspect_video):
@@ -156,6 +158,7 @@ def test_an_intact_video_has_no_corrupt_frames(tmp_path, name, options):
         assert not video.is_suspect
 
 
+@pytest.mark.slow
 def test_a_stream_that_begins_between_key_frames_is_not_damaged(tmp_path):
     path = encode(tmp_path / "a.ts", frames=90, size=(320, 240), g=25, bf=0)
     data = path.read_bytes()

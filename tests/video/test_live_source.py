@@ -132,6 +132,7 @@ def test_lost_packets_leave_gaps_and_damage_but_no_error(clip):
     assert np.diff(times_s).max() > 0.06 or counts.corrupt
 
 
+@pytest.mark.slow
 def test_frames_of_more_pixels_than_the_limit_are_not_decoded(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(live_source, "MAX_PIXELS", 200 * 150)
     large = encode(tmp_path / "large.mp4", frames=75, size=(320, 240), g=25)

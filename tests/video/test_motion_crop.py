@@ -108,6 +108,7 @@ def test_the_region_is_the_smallest_square_and_nearly_the_fullest(motion):
     assert crop.crop(motion.astype(np.float64)).sum() >= 0.98 * most * (1 - 1e-9)
 
 
+@pytest.mark.slow
 @given(MAPS, st.integers(1, 2000), st.integers(1, 2000))
 def test_the_region_lies_in_a_frame_of_any_size(motion, height, width):
     crop = motion_region(motion, (height, width, 3))

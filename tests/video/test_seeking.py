@@ -118,6 +118,7 @@ def test_seeking_is_cheaper_for_few_frames_far_apart():
     assert not one_group.is_cheaper([100, 8000])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stream", ["rgb", "motion", "motion(focus=true)"])
 @pytest.mark.parametrize("part", [(), (2.4, 3.0), (0.0, 0.5)])
 @pytest.mark.parametrize("name", ["b-frames.mp4", "varying.mkv", "b-frames.avi"])

@@ -51,12 +51,14 @@ def is_still(path, codec: str, options: dict[str, str], images: list[np.ndarray]
     return stillness.is_still
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CODECS)
 def test_a_repeated_picture_is_still(tmp_path, name):
     codec, ending, options = CODECS[name]
     assert is_still(tmp_path / f"a.{ending}", codec, options, [scene()] * 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "contrast"), [(6, 60), (12, 40), (60, 20)])
 @pytest.mark.parametrize("name", ["x264", "x264 crf 35", "mpeg4", "mjpeg"])
 def test_a_scene_in_which_something_small_moves_is_not_still(tmp_path, name, side, contrast):

@@ -45,6 +45,7 @@ def test_an_uncorrupted_part_keeps_the_frames_around_it(tmp_path, part):
     assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))
 
 
+@pytest.mark.slow
 def test_an_uncorrupted_part_can_be_reached_by_seeking(tmp_path):
     path = encode(tmp_path / "a.mp4", frames=1000, size=(48, 32), g=25)
     source = VideoPart(path, 30.0, 31.0)
@@ -80,6 +81,7 @@ def test_a_corrupted_video_has_the_same_duration_and_other_images(tmp_path, name
     assert not np.array_equal(corrupted.images, clean.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", registry.available("corruptions"))
 def test_a_corrupted_part_is_that_part(tmp_path, name):
     """The background of frame i has brightness 20 + 4 i, so the images show their time."""
