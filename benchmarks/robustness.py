@@ -1,6 +1,7 @@
-"""Accuracy on corrupted real clips: recording-grouped 5-fold, trained on clean clips.
+"""Accuracy on corrupted real clips: recording-grouped 5-fold, trained on clean clips, or also on
+degraded views of them.
 
-    python benchmarks/robustness.py FEATURES_DIR --kept altered_features
+    python benchmarks/robustness.py FEATURES_DIR --kept altered_features --view-kinds blur,noise
 
 FEATURES_DIR is a folder of features from extract-features; the videos must still be in their
 folder. Each video is corrupted, written, and read and encoded by the code of extraction, once a
@@ -8,15 +9,24 @@ condition; the features are kept in --kept, so that the script can be stopped an
 default head trains on the clean features of four folds, without a choice of epoch, and predicts the
 fifth clean and under every condition. The threshold is 0.5; nothing is chosen on the held-out fold.
 Intervals are a bootstrap over recordings, for the first fold seed.
+
+Each --view-kinds adds a training in which the augmentation `views` replaces half of the clips of a
+batch by a view of these kinds, which FEATURES_DIR must have (`extract-features --views 2
+--view-kinds blur,noise`). The last column of a table has another threshold for each condition and
+fold: that with the highest balanced accuracy on the other folds' clips under the same condition. It
+shows how much of a loss is the threshold's. --reuse-views takes the features of a condition from
+the views where it can: no file is written, and a smaller picture is enlarged to its first size.
 """
 
 import argparse
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from grouped_folds import FOLDS, classifier_scores, read_features
+from kept_scores import KeptScores
 
 from violence_detection.datasets import folds
 from violence_detection.evaluation.robustness import corrupted_video
@@ -46,19 +56,38 @@ def main() -> None:
     )
     parser.add_argument("--workers", type=int)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument(
+        "--view-kinds", nargs="*", default=[], metavar="KIND,...", help="views to learn from, too"
+    )
+    parser.add_argument(
+        "--reuse-views",
+        action="store_true",
+        help="read a condition from the features' view of this kind, if they have one: faster",
+    )
+    parser.add_argument("--results", help="folder that keeps the predictions of finished trainings")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     devices.import_tensorflow()
 
     cache = FeatureCache.open(arguments.features)
-    clips, classes = read_features(arguments.features, "none")
+    needs_views = arguments.view_kinds or arguments.reuse_views
+    clips, classes = read_features(arguments.features, "views" if needs_views else "none")
+    of_kinds = dict(zip(view_kinds(cache, len(clips.views)), clips.views, strict=True))
+    trainings = {
+        kinds: dataclasses.replace(clips, views=views_of(of_kinds, kinds))
+        for kinds in ("", *arguments.view_kinds)
+    }
     conditions = {
         name: name if name == CONTROL else corrupted_video.full_condition(name)
         for name in arguments.conditions
     }
-    extract(cache, clips, conditions, Path(arguments.kept), arguments.workers)
+    reused = of_kinds.keys() if arguments.reuse_views else set()
+    written = {name: full for name, full in conditions.items() if full not in reused}
+    extract(cache, clips, written, Path(arguments.kept), arguments.workers)
     layers = {CLEAN: np.asarray(clips.features[:])} | {
-        name: np.stack(
+        name: np.asarray(of_kinds[full][:])
+        if full in reused
+        else np.stack(
             [
                 np.load(features_path(Path(arguments.kept), full, entry.path))
                 for entry in clips.entries
@@ -67,11 +96,39 @@ def main() -> None:
         for name, full in conditions.items()
     }
     logging.disable(logging.WARNING)
-    predictions = [
-        predict_folds(clips, layers, seed, classes=classes, epochs=arguments.epochs)
-        for seed in arguments.seeds
-    ]
-    print_table(clips, predictions, {CLEAN: CLEAN, **conditions})
+    kept = KeptScores(
+        arguments.results, [arguments.features, arguments.epochs, *conditions.items()]
+    )
+    clean = None
+    for kinds, of_training in trainings.items():
+        predictions = [
+            kept.arrays(
+                f"{kinds or 'clean'}, seed {seed}",
+                lambda of_training=of_training, seed=seed: predict_folds(
+                    of_training, layers, seed, classes=classes, epochs=arguments.epochs
+                ),
+            )
+            for seed in arguments.seeds
+        ]
+        clean = clean or predictions
+        print(f"\nlearned from clean clips{' and views: ' if kinds else ''}{kinds}")
+        print_table(clips, predictions, {CLEAN: CLEAN, **conditions}, clean, arguments.seeds)
+
+
+def view_kinds(cache: FeatureCache, count: int) -> list[str]:
+    """The kind of each of `count` views, with every severity written out."""
+    kinds = cache.record().view_kinds
+    if len(kinds) < count:
+        raise SystemExit(f"The views must each be of a kind of its own. Received: {kinds}")
+    return [corrupted_video.full_condition(kind) for kind in kinds[:count]]
+
+
+def views_of(of_kinds: dict[str, np.ndarray], kinds: str) -> tuple[np.ndarray, ...]:
+    """The views of some kinds, whose names are separated by commas."""
+    full = [corrupted_video.full_condition(kind) for kind in kinds.split(",") if kind]
+    if missing := [kind for kind in full if kind not in of_kinds]:
+        raise SystemExit(f"The features have no views of {missing}, but of {list(of_kinds)}")
+    return tuple(of_kinds[kind] for kind in full)
 
 
 # -- features under conditions
@@ -137,12 +194,13 @@ def predict_folds(
     epochs: int,
 ) -> dict[str, np.ndarray]:
     """Probability of violence of each video under each condition, float (N,), by a classifier not
-    trained on its recording."""
+    trained on its recording; it learns from the clips' views, too, if they have any."""
     count, names = len(clips), list(layers)
     all_layers = FeatureDataset(
         np.concatenate(list(layers.values())),
         np.tile(clips.labels, len(names)),
         clips.entries * len(names),
+        clips.views,  # of the first layer
     )
     violence = np.zeros((len(names), count))
     for test in folds.draw_folds(clips.labels, clips.groups, FOLDS, seed=seed):
@@ -154,7 +212,7 @@ def predict_folds(
             rows,
             seed,
             classes=classes,
-            settings={"epochs": epochs},
+            settings={"epochs": epochs, "augment": "views" if clips.views else "none"},
             last=True,
         )
         violence[:, test] = scores.reshape(len(names), len(test))
@@ -162,30 +220,61 @@ def predict_folds(
 
 
 def print_table(
-    clips: FeatureDataset, predictions: list[dict[str, np.ndarray]], conditions: dict[str, str]
+    clips: FeatureDataset,
+    predictions: list[dict[str, np.ndarray]],
+    conditions: dict[str, str],
+    clean: list[dict[str, np.ndarray]],
+    seeds: Sequence[int],
 ) -> None:
-    """Prints means over seeds, and intervals over recordings for the first seed."""
+    """Prints means over seeds; differences are to `clean`, the predictions of the first training
+    of the unchanged clips, with intervals over recordings for the first seed."""
     violent = clips.labels > 0
-    correct = {
-        name: np.array([(scores[name] >= 0.5) == violent for scores in predictions])
-        for name in conditions
-    }
-    print(f"{'condition':44s} accuracy (sd over seeds)  AUC    difference, 95% over recordings")
+
+    def correct(of: list[dict[str, np.ndarray]], name: str) -> np.ndarray:
+        return np.array([(scores[name] >= 0.5) == violent for scores in of])
+
+    print(
+        f"{'condition':44s} accuracy (sd over seeds)  AUC    difference, 95% over recordings  "
+        "own threshold"
+    )
+    unchanged, means = correct(clean, CLEAN), []
     for name, full in conditions.items():
-        accuracy = correct[name].mean(axis=1)
+        right = correct(predictions, name)
+        accuracy = right.mean(axis=1)
         auc = [classification.area_under_curve(violent, scores[name]) for scores in predictions]
-        difference = paired_tests.accuracy_difference(
-            correct[CLEAN][0], correct[name][0], clips.groups
-        )
+        own = [
+            own_threshold_accuracy(clips, scores[name], seed)
+            for scores, seed in zip(predictions, seeds, strict=True)
+        ]
+        difference = paired_tests.accuracy_difference(unchanged[0], right[0], clips.groups)
         low, high = (100 * end for end in difference.ci)
-        gain = 100 * (accuracy - correct[CLEAN].mean(axis=1)).mean()
+        gain = 100 * (right.mean() - unchanged.mean())
         print(
             f"{full:44s} {accuracy.mean():8.1%} ({100 * accuracy.std():.1f})"
             f"{'':12s} {np.mean(auc):.3f}  {gain:+5.1f} ({low:+.1f} to {high:+.1f})"
+            f"{'':10s} {np.mean(own):6.1%}"
         )
-    corrupted = [name for name in conditions if name not in (CLEAN, CONTROL)]
-    mean = np.mean([correct[name].mean() for name in corrupted])
-    print(f"mean over {len(corrupted)} conditions: accuracy {mean:.1%}")
+        if name not in (CLEAN, CONTROL):
+            means.append((accuracy.mean(), np.mean(auc), np.mean(own)))
+    accuracy, auc, own = np.mean(means, axis=0)
+    print(
+        f"mean over {len(means)} conditions: accuracy {accuracy:.1%}, AUC {auc:.3f}, with own "
+        f"thresholds {own:.1%}"
+    )
+
+
+def own_threshold_accuracy(clips: FeatureDataset, scores: np.ndarray, seed: int) -> float:
+    """Accuracy where the threshold of each fold is the best one of the other folds."""
+    violent = clips.labels > 0
+    right = np.zeros(len(clips), bool)
+    for test in folds.draw_folds(clips.labels, clips.groups, FOLDS, seed=seed):
+        train = np.setdiff1d(np.arange(len(clips)), test)
+        cuts = np.unique(scores[train])
+        cuts = (cuts[1:] + cuts[:-1]) / 2
+        alarms = scores[train] >= cuts[:, None]
+        balanced = alarms[:, violent[train]].mean(1) - alarms[:, ~violent[train]].mean(1)
+        right[test] = (scores[test] >= cuts[balanced.argmax()]) == violent[test]
+    return float(right.mean())
 
 
 if __name__ == "__main__":
