@@ -33,6 +33,7 @@ def test_flops_are_those_that_the_papers_name(flops, name, multiply_adds):
     assert flops.count_flops(network) == pytest.approx(2 * multiply_adds, rel=0.005)
 
 
+@pytest.mark.slow
 def test_flops_of_each_kind_of_layer_are_the_closed_form(flops):
     inputs = keras.Input((8, 8, 6))
     layers = keras.layers

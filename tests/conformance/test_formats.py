@@ -154,7 +154,7 @@ def test_fewer_bits_change_predictions_a_little(precision, outputs, within, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("precision", [pytest.param("float16", marks=pytest.mark.thorough), "int8"])
 @pytest.mark.parametrize("head_name", HEADS)
 def test_a_head_is_written_in_fewer_bits_or_refused(head_name, precision, tmp_path):
     built, clips = head(head_name)
@@ -351,6 +351,7 @@ def lifted(model: keras.Model) -> list[str]:
     return [tensor.name for tensor in captured if tensor.dtype != tf.resource]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head_name", ["transformer", "bilstm_attention"])
 def test_constants_of_a_head_are_in_its_graph(head_name):
     built, _ = head(head_name)

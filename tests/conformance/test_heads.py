@@ -33,6 +33,8 @@ ARGUMENTS = {
 }
 SEQUENCE_HEADS = [head for head in HEADS if "change" in ARGUMENTS[head]]
 RECURRENT_HEADS = ["bilstm_attention", "gru_attention"]
+# Another format of 16 bits, by the same lines.
+BFLOAT16 = pytest.param("mixed_bfloat16", marks=pytest.mark.thorough)
 
 
 def of_examples(head, examples, outputs=1, recurrence="loop") -> keras.Model:
@@ -79,7 +81,7 @@ def test_a_head_goes_from_features_to_finite_float32_logits(head, frames, output
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", BFLOAT16])
 def test_reduced_precision_keeps_float32_logits_near_those_of_float32(head, policy):
     (exact, clips), (reduced, _) = build(head), build(head, policy=policy)
     reduced.set_weights(exact.get_weights())
@@ -97,6 +99,7 @@ def test_a_saved_head_gives_equal_logits(head, policy, tmp_path):
     np.testing.assert_array_equal(built(clips), loaded(clips))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_a_clip_is_encoded_alone(head):
     """The others in the batch do not count, so padding does not either."""
@@ -128,6 +131,7 @@ def test_a_head_standardises_by_its_examples(head):
     np.testing.assert_allclose(scaled(8 * clips), built(clips), atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_a_feature_that_never_varies_is_not_blown_up(head):
     examples = np.random.default_rng(0).normal(size=(8, 5, 6)).astype(np.float16)
@@ -139,7 +143,7 @@ def test_a_feature_that_never_varies_is_not_blown_up(head):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", BFLOAT16])
 def test_every_softmax_of_a_head_is_taken_in_float32(head, policy):
     built, clips = build(head, policy=policy)
     traced = tf.function(lambda clips: built(clips, training=True))
@@ -153,6 +157,7 @@ def test_every_softmax_of_a_head_is_taken_in_float32(head, policy):
     assert set(taken) <= {tf.float32.as_datatype_enum}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_but_the_mean_depends_on_the_order_of_the_frames(head):
     built, clips = drawn(head)
@@ -160,6 +165,7 @@ def test_every_head_but_the_mean_depends_on_the_order_of_the_frames(head):
     assert moved < 1e-5 if head == "mean_pool" else moved > 1e-2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", SEQUENCE_HEADS)
 def test_what_reads_the_frames_depends_on_their_order_by_itself(head):
     """Not only the changes and the statistics that stand beside it."""
@@ -190,6 +196,7 @@ def test_every_argument_of_a_head_changes_what_it_answers(head):
         assert np.abs(changed - plain).max() > 1e-3, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "recurrence"),
     [
@@ -213,6 +220,7 @@ def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, recurrence):
         assert layer.unroll is (recurrence == "unrolled")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", RECURRENT_HEADS)
 def test_however_a_recurrence_is_computed_it_answers_the_same(head):
     looped, examples = drawn(head, frames=20)
@@ -228,6 +236,7 @@ def test_what_takes_many_steps_is_not_unrolled(head, frames):
     assert not built.get_layer("bilstm_1").forward_layer.unroll
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 2, 5])
 @pytest.mark.parametrize("head", ["tcn(layers=4, kernel=4)", "transformer(heads=5)"])
 def test_sizes_that_do_not_divide_are_taken(head, frames):
@@ -245,6 +254,7 @@ def between(built, first, last) -> keras.Model:
     return keras.Model(built.input, [layer.output for layer in layers])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "reach"), [(1, 2), (2, 6), (3, 14)])
 def test_convolutions_reach_as_far_as_their_dilations_add_up(layers, reach):
     """Two convolutions a block, each one frame wide on either side, at 1, 2 and 4."""
@@ -325,6 +335,7 @@ def test_attention_does_not_depend_on_the_order_of_the_steps(clips):
     np.testing.assert_allclose(layer(clips[:, ::-1]), layer(clips), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 2, 9])
 @pytest.mark.parametrize("scale", [0.01, 1, 100])
 def test_weights_sum_to_one_and_the_mean_stays_within_the_steps(frames, scale):

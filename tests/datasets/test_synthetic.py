@@ -51,6 +51,7 @@ def test_the_table_names_every_clip_once_with_its_class(folder):
     assert {row["path"].split("/")[0] == row["label"] for row in rows} == {True}
 
 
+@pytest.mark.slow
 def test_clips_are_short_and_small_and_alike_within_a_recording(folder):
     shapes = defaultdict(set)
     for row in rows_of(folder):
@@ -62,6 +63,7 @@ def test_clips_are_short_and_small_and_alike_within_a_recording(folder):
     assert [len(shapes_of_group) for shapes_of_group in shapes.values()] == [1] * 7
 
 
+@pytest.mark.slow
 def test_a_recording_has_both_classes_and_one_split(folder):
     labels, splits = defaultdict(Counter), defaultdict(set)
     for row in rows_of(folder):

@@ -56,6 +56,7 @@ def invoke(*words: str):
     return CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_windows_are_listed_and_nothing_is_labelled(mine, videos, trained, tmp_path):
     before = sorted(videos.rglob("*"))
     result = mine(count=3, per_recording=2, group_pattern=r"(hall|yard)")
@@ -94,6 +95,7 @@ def test_a_copied_line_becomes_a_training_clip(mine, videos, tmp_path, trained):
     assert len({row["split"] for row in rows.values()}) == 3
 
 
+@pytest.mark.slow
 def test_predictions_are_read(mine, quiet, tmp_path):
     table = tmp_path / "windows.csv"
     video = quiet / "hall" / "1.mp4"
@@ -107,6 +109,7 @@ def test_predictions_are_read(mine, quiet, tmp_path):
         mine(predictions=str(table))
 
 
+@pytest.mark.slow
 def test_files_are_kept_without_force(mine, quiet, tmp_path):
     plan = mine(dry_run=True)
     assert len(plan.writes) == 2 and not plan.writes[0].exists()
@@ -117,6 +120,7 @@ def test_files_are_kept_without_force(mine, quiet, tmp_path):
         mine("rtsp://camera/1")
 
 
+@pytest.mark.slow
 def test_unreadable_videos_are_named(mine, trained, quiet, tmp_path):
     (tmp_path / "torn.mp4").write_bytes(b"no video")
     result = invoke(

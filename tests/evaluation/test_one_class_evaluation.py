@@ -29,6 +29,7 @@ def detector(trained, tmp_path) -> Path:
     return shutil.copytree(trained[0], tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_labels_of_another_class_are_unusual_and_found(detector, evaluate):
     result = evaluate(detector)
     assert result["classes"] == ["noFight", "unusual"]
@@ -39,6 +40,7 @@ def test_labels_of_another_class_are_unusual_and_found(detector, evaluate):
     assert "normal videos alone" in result["baselines_left_out"][0]
 
 
+@pytest.mark.slow
 def test_the_report_begins_with_unusual(detector, evaluate):
     evaluate(detector)
     page = (detector / "evaluation" / "test" / "report.html").read_text()
@@ -49,6 +51,7 @@ def test_the_report_begins_with_unusual(detector, evaluate):
     assert "unusual, not what is violent" in Run(detector).dir.joinpath("MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_normal_videos_alone_have_a_rate_of_false_alarms_and_no_recall(
     detector, evaluate, tmp_path
 ):
@@ -59,6 +62,7 @@ def test_normal_videos_alone_have_a_rate_of_false_alarms_and_no_recall(
     assert result["auc"] is None
 
 
+@pytest.mark.slow
 def test_an_operating_point_is_chosen_on_normal_validation_videos(detector, evaluate):
     result = evaluate(detector, operating_point="false_positive_rate=0.1")
     point = result["operating_point"]
@@ -68,6 +72,7 @@ def test_an_operating_point_is_chosen_on_normal_validation_videos(detector, eval
     assert "recall" not in point["achieved"]
 
 
+@pytest.mark.slow
 def test_a_recall_cannot_be_asked_for(detector, evaluate):
     with pytest.raises(EvidenceError, match="no violent ones"):
         evaluate(detector, operating_point="recall=0.9")

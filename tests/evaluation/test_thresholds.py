@@ -78,6 +78,7 @@ def test_a_training_reaches_the_requested_operating_point(trained, tmp_path):
     assert "            on validation, 160 videos of 80 recordings: recall 9" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "status", "message"),
     [
@@ -153,6 +154,7 @@ def test_the_threshold_for_another_dataset_is_chosen_on_the_runs_validation(
     assert result["operating_point"] == own["operating_point"]
 
 
+@pytest.mark.slow
 def test_missing_validation_videos_are_an_error(trained, run, tmp_path, evaluate):
     copy = shutil.copytree(trained[0], tmp_path / "space")
     cache = FeatureCache.open(copy)
@@ -179,6 +181,7 @@ def test_contradicting_settings_are_refused(settings, message):
         EvaluateConfig(**settings)
 
 
+@pytest.mark.slow
 def test_an_unsupported_point_writes_nothing(run):
     result = command("evaluate", run, "--operating-point", "recall=0.99")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -277,12 +280,14 @@ def test_a_rate_of_false_alarms_chooses_the_threshold(footage, tmp_path, evaluat
     assert "not read    text.mp4" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_folder_without_footage_is_refused(trained, tmp_path, evaluate):
     for folder, message in ((tmp_path / "gone", "folder of videos"), (tmp_path, "hold")):
         with pytest.raises(DatasetError, match=f"--normal-footage must .*{message}"):
             evaluate(trained[1], split="train", normal_footage=str(folder))
 
 
+@pytest.mark.slow
 def test_the_runs_own_threshold_needs_no_validation_videos(trained, monkeypatch):
     monkeypatch.setattr(thresholds, "validation_entries", None)
     chooser = thresholds.ThresholdChooser(

@@ -246,6 +246,7 @@ def test_a_finished_study_gives_its_result_again_and_takes_more_trials(
     assert more["trials"] == 5 and len(set(chosen(copied, "complete"))) == 5
 
 
+@pytest.mark.slow
 def test_no_trial_begins_after_the_timeout(copied, features_dir, monkeypatch):
     monkeypatch.setattr(Trainer, "run_epochs", None)
     late = tune(features_dir, copied, trials=9, timeout_s=1e-9, resume=True)
@@ -308,6 +309,7 @@ def test_settings_that_no_trial_can_have_leave_no_study(features_dir, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_a_study_from_before_a_setting_existed_resumes_with_its_former_value(copied, features_dir):
     path = copied / "tune" / "tune_config.json"
     recorded = json.loads(path.read_text())
@@ -405,6 +407,7 @@ def test_a_killed_search_is_resumed(features_dir, tmp_path, sent, status):
 # -- error
 
 
+@pytest.mark.slow
 def test_an_existing_study_needs_resume_or_force(study, features_dir):
     stage = SearchStage(config_of(features_dir, study[1]))
     for act in (stage.prepare, stage.run):
@@ -428,6 +431,7 @@ def test_force_starts_a_new_study_and_resume_beats_it(copied, features_dir):
     assert tune(features_dir, copied, trials=1, force=True)["trials"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -442,6 +446,7 @@ def test_a_study_is_resumed_with_the_same_settings_and_space(study, features_dir
         SearchStage(config).prepare()
 
 
+@pytest.mark.slow
 def test_the_space_may_be_read_from_another_file(study, features_dir, tmp_path):
     moved = tmp_path / "moved.json"
     moved.write_text(json.dumps(SPACE, indent=4))
@@ -449,6 +454,7 @@ def test_the_space_may_be_read_from_another_file(study, features_dir, tmp_path):
     SearchStage(config.with_settings(space=str(moved))).prepare()
 
 
+@pytest.mark.slow
 def test_a_study_is_locked_and_resumed_with_the_same_videos(study, features_dir):
     others = draw_features(features_dir.parents[1] / "others" / "space", seed=5)
     with pytest.raises(ConfigError, match="another videos_digest"):

@@ -34,6 +34,7 @@ def test_a_format_of_any_size_takes_frames_as_they_are(trained):
     assert frame_input.takes_fps and frame_input.largest == 1920
 
 
+@pytest.mark.slow
 def test_a_format_of_one_size_takes_the_most_common_of_the_training_videos(trained):
     job = job_of(trained, format="tflite")
     assert job.request.frame_input.shape == (12, 48, 64, 3)
@@ -41,6 +42,7 @@ def test_a_format_of_one_size_takes_the_most_common_of_the_training_videos(train
     assert job.frames_from.endswith(" training videos")
 
 
+@pytest.mark.slow
 def test_size_and_rate_are_those_that_training_has_recorded(trained, tmp_path):
     """Measured now only for a run of an older version, which did not record them."""
     copy = tmp_path / "run"
@@ -57,6 +59,7 @@ def test_size_and_rate_are_those_that_training_has_recorded(trained, tmp_path):
     assert shape_with(None) == (12, 48, 64, 3)
 
 
+@pytest.mark.slow
 def test_a_size_and_a_rate_that_are_given_beat_those_of_the_videos(trained):
     chosen = job_of(trained, size=(24, 32), fps=6.0)
     assert chosen.request.frame_input.shape == (6, 24, 32, 3)
@@ -66,6 +69,7 @@ def test_a_size_and_a_rate_that_are_given_beat_those_of_the_videos(trained):
     assert of_one_rate.frames_from.startswith("as asked for; else the most common of ")
 
 
+@pytest.mark.slow
 def test_windows_are_read_in_the_forms_that_the_check_compares(trained, tmp_path):
     job = job_of(trained)
     with ProcessPool() as call:
@@ -86,17 +90,20 @@ def test_clips_are_spread_evenly_over_the_split(run_dir):
     assert some.entries == every.entries[::3] and len(some.cached) == 3
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_exist_are_named(trained, tmp_path):
     gone = str(tmp_path / "gone.h5")
     with pytest.raises((WeightsError, ConfigError), match="gone.h5"):
         job_of(trained, weights=gone)
 
 
+@pytest.mark.slow
 def test_another_folder_of_videos_must_hold_them(trained, tmp_path):
     with pytest.raises(DatasetError, match="--dataset-path names their folder. Received: "):
         job_of(trained, videos=str(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_model_is_described_for_programmers(trained):
     interface = Interface([], [])
     described = job_of(trained, format="tflite").describe_model(interface).to_json()

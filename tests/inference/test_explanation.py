@@ -28,6 +28,7 @@ def drawn(tmp_path_factory):
     return train_on_videos(folder / "videos", folder), folder / "videos"
 
 
+@pytest.mark.slow
 def test_windows_have_a_novelty_and_the_nearest_clip_is_the_video_itself(drawn):
     run, videos = drawn
     known = next(row for row in Run(run).own_videos() if row["split"] == "train")
@@ -42,6 +43,7 @@ def test_windows_have_a_novelty_and_the_nearest_clip_is_the_video_itself(drawn):
     assert prediction.nearest[0].distance < prediction.nearest[1].distance
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn_and_the_table_has_the_novelty(drawn, tmp_path):
     run, videos = drawn
     config = PredictConfig(explain=str(tmp_path / "why.png"), csv=str(tmp_path / "table.csv"))
@@ -58,6 +60,7 @@ def test_the_figure_is_drawn_and_the_table_has_the_novelty(drawn, tmp_path):
     assert not result.novelty_note
 
 
+@pytest.mark.slow
 def test_an_explanation_has_frames_of_the_window_and_of_the_nearest_clips(drawn, tmp_path):
     run, videos = drawn
     path = videos / "fight" / "1.mp4"
@@ -72,6 +75,7 @@ def test_an_explanation_has_frames_of_the_window_and_of_the_nearest_clips(drawn,
     assert explanation.nearest[0][1].dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_a_training_video_that_changed_is_not_shown(drawn, tmp_path):
     run, videos = drawn
     copy = shutil.copytree(run, tmp_path / "run")
@@ -85,6 +89,7 @@ def test_a_training_video_that_changed_is_not_shown(drawn, tmp_path):
     assert [image for _, image in explanation.nearest] == [None] * 3
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_says_in_a_line_what_is_missing(drawn, tmp_path):
     run, videos = drawn
     copy = shutil.copytree(run, tmp_path / "run")

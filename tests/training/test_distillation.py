@@ -119,6 +119,7 @@ def test_weight_0_is_a_training_without_a_teacher(spaces, teacher, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_videos_that_the_teachers_features_lack_are_named_and_counted(spaces, teacher, tmp_path):
     shutil.copytree(spaces["clear"], tmp_path / "fewer")
     cache = FeatureCache.open(tmp_path / "fewer")

@@ -67,6 +67,7 @@ def refusal(stage: EnsembleStage) -> str:
     return str(raised.value)
 
 
+@pytest.mark.slow
 def test_it_predicts_the_mean_of_the_logits_at_each_temperature(runs):
     for run, temperature in zip(runs, (1.5, 0.5), strict=True):
         path = run / "training_results.json"
@@ -91,6 +92,7 @@ def test_it_predicts_the_mean_of_the_logits_at_each_temperature(runs):
     assert "An ensemble of 2 runs" in (both.dir / "MODEL_CARD.md").read_text()
 
 
+@pytest.mark.slow
 def test_its_splits_are_those_of_the_runs(runs):
     result = ensemble_of(runs, run="both").run()
     videos = [
@@ -101,6 +103,7 @@ def test_its_splits_are_those_of_the_runs(runs):
     assert result.videos == {"train": 16, "validation": 8, "test": 8}
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_go_together_are_refused(runs, tmp_path):
     assert "must be two runs or more" in refusal(ensemble_of(runs[:1]))
     assert "`train --members N --ensemble` averages runs of one" in refusal(
@@ -116,6 +119,7 @@ def test_runs_that_do_not_go_together_are_refused(runs, tmp_path):
     assert "must have the same `frames`" in refusal(ensemble_of([runs[0], other]))
 
 
+@pytest.mark.slow
 def test_a_video_that_one_run_trained_on_and_another_validates_is_refused(runs, tmp_path):
     space = draw_space(tmp_path / "cache", "motion")
     cache = FeatureCache(space)
@@ -129,6 +133,7 @@ def test_a_video_that_one_run_trained_on_and_another_validates_is_refused(runs, 
     assert "what one was trained on cannot be validation of another" in message
 
 
+@pytest.mark.slow
 def test_a_run_of_several_outputs_gives_its_probability_of_violence(runs, tmp_path):
     space = draw_space(tmp_path / "cache", "motion", seed=1)
     outputs = "classes(weight=0.5)+svdd+violence"
@@ -148,6 +153,7 @@ def test_a_run_of_several_outputs_gives_its_probability_of_violence(runs, tmp_pa
     np.testing.assert_allclose(predicted, 1 / (1 + np.exp(-logits)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_runs_that_say_what_is_unusual_alone_are_refused(runs, tmp_path):
     space = draw_space(tmp_path / "cache", "motion", seed=1)
     odd = train_quickly(space, tmp_path / "runs", run="odd", outputs="svdd")["run"]

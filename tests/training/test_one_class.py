@@ -39,6 +39,7 @@ def test_videos_of_other_classes_are_left_out(name, features_dir, tmp_path):
     assert record.one_class == name
 
 
+@pytest.mark.slow
 def test_the_score_of_the_quantile_of_validation_is_one_half(quiet, tmp_path):
     run = train(quiet, tmp_path)
     cache = FeatureCache.open(quiet)
@@ -64,6 +65,7 @@ def test_an_anomaly_output_is_trained_on_normal_videos_alone(name, features_dir,
     assert run.load_classifier().scores(np.full((3, 6, 8), 20, np.float16)).min() > 0.5
 
 
+@pytest.mark.slow
 def test_the_threshold_keeps_the_rate_on_validation(quiet, tmp_path):
     run = train(quiet, tmp_path, operating_point="false_positive_rate=0.02")
     point = run.results().scores.operating_point
@@ -72,6 +74,7 @@ def test_the_threshold_keeps_the_rate_on_validation(quiet, tmp_path):
     assert point.asked == "false_positive_rate=0.02"
 
 
+@pytest.mark.slow
 def test_false_alarms_per_hour_are_counted_on_validation(quiet, tmp_path):
     run = train(quiet, tmp_path, operating_point="false_alarms_per_hour=30")
     point = run.results().scores.operating_point
@@ -79,6 +82,7 @@ def test_false_alarms_per_hour_are_counted_on_validation(quiet, tmp_path):
     assert point.achieved["false_alarms_per_hour"] <= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
@@ -99,11 +103,13 @@ def test_a_rate_that_few_videos_cannot_show_is_refused(features_dir, tmp_path):
         train(features_dir, tmp_path, operating_point="false_positive_rate=0.05")
 
 
+@pytest.mark.slow
 def test_without_the_flag_one_class_is_refused_with_its_name(quiet, tmp_path):
     with pytest.raises(CacheError, match="--one-class"):
         train_quickly(quiet, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_console_and_the_card_say_unusual_and_no_recall(quiet, tmp_path):
     words = f"train --features {quiet} --checkpoint-dir {tmp_path} --run r --one-class knn".split()
     result = CliRunner().invoke(cli.main, words)
@@ -115,6 +121,7 @@ def test_the_console_and_the_card_say_unusual_and_no_recall(quiet, tmp_path):
     assert "AUC" not in card
 
 
+@pytest.mark.slow
 def test_the_json_names_the_detector(quiet, tmp_path):
     run = train(quiet, tmp_path, "knn(k=3)")
     assert json.loads(run.results_path.read_text())["one_class"] == "knn(k=3)"

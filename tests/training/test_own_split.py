@@ -140,6 +140,7 @@ def test_a_final_model_has_no_test(final_run):
         evaluate(str(final_run), "test")
 
 
+@pytest.mark.slow
 def test_another_dataset_has_its_own_split(final_run, tmp_path):
     """Paths that are the same there do not get this run's split."""
     run = shutil.copytree(final_run, tmp_path / "run")

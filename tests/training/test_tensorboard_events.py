@@ -113,6 +113,7 @@ def test_a_precision_recall_curve_counts_what_is_found(features_dir, tmp_path):
     assert alarms == np.sum(~violent & (probability >= 0.5))
 
 
+@pytest.mark.slow
 def test_every_class_has_its_curve_in_the_tab_for_curves(attentive):
     names = {"fight/pr_curves", "robbery/pr_curves", "not normal/pr_curves"}
     events = events_of(attentive.dir)
@@ -120,6 +121,7 @@ def test_every_class_has_its_curve_in_the_tab_for_curves(attentive):
     assert all(list(values_of(events, name)) == list(range(1, 13)) for name in names)
 
 
+@pytest.mark.slow
 def test_images_are_of_every_tenth_epoch_and_the_last(attentive, tmp_path):
     events = events_of(attentive.dir)
     assert shown_by(events, "images") == {"images/confusion", "images/attention"}

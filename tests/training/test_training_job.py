@@ -53,6 +53,7 @@ def test_a_job_leaves_a_finished_run_with_its_failures(job, trained):
     assert results.videos == {split: len(part) for split, part in job.clips.items()}
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_saved_model(job, trained):
     """A run that is scored again has the same scores and warnings."""
     run, settings, results = trained
