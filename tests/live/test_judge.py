@@ -154,9 +154,9 @@ def test_a_judge_process_takes_chunks_also_after_one_that_was_killed(run, long_v
                 chunk_socket.send_chunk(connection, chunk)
             rows = [judge.next(JudgedWindow) for _ in expected]
         ends = [row.end_s for row in rows]
-        assert ends == pytest.approx([end_s for end_s, _ in expected])
+        assert ends == pytest.approx([end_s for end_s, _, _ in expected])
         found = [row.probability for row in rows]
-        np.testing.assert_allclose(found, [p for _, p in expected], atol=2e-6)
+        np.testing.assert_allclose(found, [p for _, p, _ in expected], atol=2e-6)
         # What is no chunk closes that connection only.
         with chunk_socket.connect(address, timeout_s=5) as connection:
             connection.sendall(b"\xff" * 8)

@@ -44,6 +44,20 @@ def test_a_message_says_what_a_person_needs():
     ]
 
 
+def test_what_a_run_of_normal_videos_finds_is_unusual_and_not_violent():
+    event = message(finds="unusual", novelty=1.5)
+    assert messages.headline(event) == "Something unusual (high): Front door (shop-1)"
+    text = messages.body(event)
+    assert "unusual is not violent" in text and "possible violence" not in text.lower()
+    content = messages.payload(event)
+    assert (content["finds"], content["novelty"]) == ("unusual", 1.5)
+
+
+@pytest.mark.parametrize(("novelty", "is_told"), [(None, False), (0.9, False), (1.2, True)])
+def test_a_message_says_that_a_scene_is_unlike_the_training(novelty, is_told):
+    assert ("its score says little" in messages.body(message(novelty=novelty))) == is_told
+
+
 def test_the_doubled_hour_of_autumn_is_named_by_its_zone():
     times = [
         messages.local_time(DOUBLED_HOUR_MS + hour * 3_600_000, "Europe/Berlin") for hour in (0, 1)

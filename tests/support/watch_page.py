@@ -44,6 +44,7 @@ class DrawnSupervisor:
         self.store, self.cameras = store, cameras
         self.snoozed: dict[str, int] = {}
         self.pictures: dict[str, bytes] = {}
+        self.finds = "violence"
         self.started_ms = int(time.time() * 1000) - 3_600_000
 
     def status(self) -> WatchStatus:
@@ -56,6 +57,7 @@ class DrawnSupervisor:
                 SinkStatus("phone", sent=12),
                 SinkStatus("home", "down", 3, 4, 0, self.started_ms, "connection refused"),
             ),
+            finds=self.finds,
         )
 
     def picture(self, camera: str) -> bytes:
@@ -130,6 +132,7 @@ def draw_event(
     kind: str = "violence",
     with_clip: bool = True,
     state: str = "ended",
+    novelty: float | None = None,
 ) -> str:
     """Stores an event of 4 s with its windows and, if wanted, a clip of 10 s; returns its id."""
     start_ms = int(time.time() * 1000) - 60_000 if start_ms is None else start_ms
@@ -146,7 +149,7 @@ def draw_event(
         [
             EventWindow(
                 at, at + 2000, 0.1 + (peak - 0.1) * float(np.exp(-(((at - start_ms) / 2500) ** 2))),
-                (0.3, 0.25, 0.3, 0.4),
+                (0.3, 0.25, 0.3, 0.4), novelty,
             )
             for at in places
         ],

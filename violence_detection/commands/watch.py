@@ -138,6 +138,8 @@ def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
         f"judge       {status.judge}, run {status.run}, since "
         f"{local_time(status.started_ms, timezone)}"
     ]
+    if status.finds == "unusual":
+        lines.append("finds       what is unusual, not what is violent")
     for judge in status.judges if len(status.judges) > 1 else ():
         gpu = f" on GPU {judge.gpu}" if judge.gpu else ""
         reason = f" ({judge.reason})" if judge.reason else ""
@@ -145,6 +147,8 @@ def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
         lines.append(f"judge {judge.number:<5d} {judge.state}{reason}{gpu}, judges {names}")
     for camera in status.cameras:
         score = "no score" if camera.score is None else f"score {camera.score:.3f}"
+        if camera.novelty is not None and camera.novelty > 1:
+            score += " (unlike anything it was trained on)"
         reason = f" ({camera.reason})" if camera.reason else ""
         snooze = ""
         if camera.snoozed_until_ms:
@@ -252,6 +256,8 @@ def _words(notice: "Notice") -> str:
             told = f"told {', '.join(notice.sent_to)}" if notice.sent_to else ""
             if notice.held_back:
                 told = f"told nobody ({notice.held_back.replace('_', ' ')})"
+            if notice.novelty is not None and notice.novelty > 1:
+                told = f"{told}  unlike anything it was trained on".lstrip()
             return (
                 f"{notice.camera}  event {notice.change}  {notice.priority}  {notice.peak:.3f}  "
                 f"{notice.event}  {told}".rstrip()

@@ -27,6 +27,7 @@ from violence_detection.live.processes.worker_process import JudgeStart, WorkerC
 from violence_detection.models.classifier import Classifier
 from violence_detection.models.outputs.classes import violence_score
 from violence_detection.models.run import Run
+from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import devices
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def main(start: JudgeStart, channel: WorkerChannel) -> None:
         channel.send,
         classes=scorer.classes,
         score=scorer.thresholds.score,
+        novelty=scorer.novelty,
         max_images=scorer.max_images,
         fill_s=_FILL_S if scorer.max_images > scorer.images_per_window else 0.0,
     )
@@ -109,6 +111,7 @@ class WindowScorer:
         )
         space = self._extractor.space
         self._classifier: Classifier = run.load_classifier()
+        self._known_clips = TrainingClips.of_run(run)
         self._frames = space.frames
         self.engine = f"{space.engine} {space.precision}"
         self.window_s, self.threshold = record.window_s, record.threshold
@@ -139,6 +142,17 @@ class WindowScorer:
         rows = self._classifier.probabilities(np.where(is_finite[:, None, None], clips, 0))
         rows[~is_finite] = np.nan
         return rows
+
+    def novelty(self, features: np.ndarray) -> np.ndarray | None:
+        """The novelty of windows, float32 (W,): above 1 a window is unlike anything that the run was
+        trained on. None where the run does not know its training clips.
+
+        Args:
+            features: Of the images of W windows, float16 (W, T * K, D), finite.
+        """
+        if self._known_clips is None:
+            return None
+        return self._known_clips.novelty(features.reshape(len(features), self._frames, -1))
 
     def check_known_answer(self) -> None:
         """Judges drawn images twice, and once more elsewhere in a batch.
@@ -181,6 +195,7 @@ class Judge:
         *,
         classes: tuple[str, ...] = (),
         score: Callable[[np.ndarray], np.ndarray] = violence_score,
+        novelty: Callable[[np.ndarray], np.ndarray | None] = lambda features: None,
         max_images: int = _MAX_IMAGES,
         fill_s: float = _FILL_S,
         clock: Callable[[], float] = time.monotonic,
@@ -192,11 +207,13 @@ class Judge:
             send: Takes messages for the supervisor.
             classes: Names; with more than two, messages have the probability of each.
             score: The score that alarms go by, of the probabilities of a window, (K,).
+            novelty: The novelty of W windows of finite features, (W,), or None.
             max_images: Images of a batch, at most, unless a window has more.
             fill_s: Seconds that a window waits for others to fill a batch.
             clock: Monotonic seconds.
         """
         self._queue, self._scorer, self._send, self._score = queue, scorer, send, score
+        self._novelty = novelty
         self._classes, self._fill_s, self._clock = classes, fill_s, clock
         self._max_images = max_images
         self._judged = self._unjudged = self._images = 0
@@ -222,11 +239,13 @@ class Judge:
             return
         began_s = self._clock()
         encoded = self._scorer.encode(batch.images)
-        rows = self._scorer.probabilities(self._queue.features_of(batch, encoded))
+        features = self._queue.features_of(batch, encoded)
+        rows = self._scorer.probabilities(features)
+        novelty = self._novelty(np.nan_to_num(features, posinf=0, neginf=0))
         now_s = self._clock()
         self._busy_s += now_s - began_s
         self._images += len(batch.images)
-        for waiting, row in zip(batch.windows, rows, strict=True):
+        for number, (waiting, row) in enumerate(zip(batch.windows, rows, strict=True)):
             if not np.isfinite(row).all():
                 self._pass_on(waiting.judged(now_s, None, reason="not finite"))
                 continue
@@ -235,7 +254,10 @@ class Judge:
                 by_class = dict(zip(self._classes, map(float, row), strict=True))
             self._judged += 1
             probability = float(self._score(row))
-            self._send(waiting.judged(now_s, probability, probabilities=by_class))
+            values = {"probabilities": by_class}
+            if novelty is not None:
+                values["novelty"] = round(float(novelty[number]), 3)
+            self._send(waiting.judged(now_s, probability, **values))
 
     def _pass_on(self, window: JudgedWindow) -> None:
         self._unjudged += 1

@@ -38,7 +38,7 @@ def discovery(
         }
         entities = {
             ("binary_sensor", "violence"): {
-                "name": "Possible violence",
+                "name": "Something unusual" if camera.finds == "unusual" else "Possible violence",
                 "device_class": "safety",
                 "state_topic": f"{base}/violence",
             },

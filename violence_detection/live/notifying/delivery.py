@@ -30,11 +30,16 @@ DELIVERED = Delivery("delivered")
 
 @dataclass(frozen=True)
 class ShownCamera:
-    """A camera for displays: its name, a part of topics, and its title for people."""
+    """A camera for displays: its name, a part of topics, and its title for people.
+
+    Attributes:
+        finds: What is found there: `violence`, or what is `unusual`.
+    """
 
     name: str
     title: str
     site: str = ""
+    finds: str = "violence"
 
 
 @dataclass(frozen=True)

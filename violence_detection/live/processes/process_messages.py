@@ -157,6 +157,8 @@ class JudgedWindow:
         reason: Why it was not judged: `frames`, `dropped` (by the capture), `late` (it waited too
             long), `lost` (images that it needs did not reach this judge), `not finite`; else empty.
         waited_s: Seconds from its last frame to its probability.
+        novelty: Distance to the training clips; above 1 it is unlike anything that the run was
+            trained on. None where the run does not know its training clips.
     """
 
     camera: str
@@ -167,6 +169,7 @@ class JudgedWindow:
     probabilities: dict[str, float] | None = None
     reason: str = ""
     waited_s: float = 0.0
+    novelty: float | None = None
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ class EventChanged(Notice):
         sent_to: Sinks that are told.
         held_back: Why no sink is: `cooldown`, `quiet_hours`, `snooze`, `observe`, `low`, `told`;
             else empty.
+        novelty: The highest novelty of its windows so far: above 1 one of them is unlike anything
+            that the run was trained on. None where that is not known.
     """
 
     name = "event"
@@ -112,6 +114,7 @@ class EventChanged(Notice):
     peak: float
     sent_to: Sequence[str] = ()
     held_back: str = ""
+    novelty: float | None = None
 
 
 @dataclass(frozen=True)

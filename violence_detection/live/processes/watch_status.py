@@ -16,6 +16,8 @@ class CameraStatus:
         since_ms: Since when.
         threshold: From which on a window is violent.
         score: Probability of the last judged window, or None.
+        novelty: Of the last judged window: above 1 it is unlike anything that the run was trained
+            on, and its score says little. None where that is not known.
         scores: End time in ms and probability of the windows of the last minute, oldest first.
         last_frame_ms: The time of the last frame, or None before the first.
         lag_s: Seconds behind the camera.
@@ -37,6 +39,7 @@ class CameraStatus:
     reason: str = ""
     since_ms: int = 0
     score: float | None = None
+    novelty: float | None = None
     scores: tuple[tuple[int, float], ...] = ()
     last_frame_ms: int | None = None
     lag_s: float = 0.0
@@ -112,6 +115,8 @@ class WatchStatus:
         judge: `ready` if a judge is, `down` if all are, else `starting`.
         run: Name of the run that judges.
         judges: Each of them; one where there is no GPU, or as many as the file says.
+        finds: What the run finds: `violence`, or what is `unusual` if it learned from normal videos
+            alone.
         warnings: Sentences for people: what is wrong with the machine or the configuration.
     """
 
@@ -122,6 +127,7 @@ class WatchStatus:
     sinks: tuple[SinkStatus, ...] = ()
     warnings: tuple[str, ...] = ()
     judges: tuple[JudgeStatus, ...] = ()
+    finds: str = "violence"
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -116,13 +116,13 @@ class EventReader:
 
     def windows(self, event_id: str) -> list[EventWindow]:
         rows = self.rows(
-            "select start_ms, end_ms, p, x, y, w, h from event_windows where event = ? "
+            "select start_ms, end_ms, p, novelty, x, y, w, h from event_windows where event = ? "
             "order by end_ms",
             [event_id],
         )
         return [
-            EventWindow(start, end, p, None if region[0] is None else tuple(region))
-            for start, end, p, *region in rows
+            EventWindow(start, end, p, None if region[0] is None else tuple(region), novelty)
+            for start, end, p, novelty, *region in rows
         ]
 
     def clip(self, event_id: str) -> StoredClip | None:

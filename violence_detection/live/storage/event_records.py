@@ -76,13 +76,25 @@ class SentMessage:
 
 @dataclass(frozen=True)
 class EventWindow:
-    """A judged window of an event, and its region of motion (x, y, width, height; shares of the
-    frame), or None."""
+    """A judged window of an event.
+
+    Attributes:
+        start_ms, end_ms: UTC.
+        probability: Of violence.
+        region: Its region of motion (x, y, width, height; shares of the frame), or None.
+        novelty: Above 1 it is unlike anything that the run was trained on. None where that is not
+            known.
+    """
 
     start_ms: int
     end_ms: int
     probability: float
     region: tuple[float, float, float, float] | None = None
+    novelty: float | None = None
+
+    @property
+    def is_novel(self) -> bool:
+        return self.novelty is not None and self.novelty > 1
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,10 @@ class EventStore(StoreWriter):
         rows = [
             (event_id, window.start_ms, window.end_ms, window.probability)
             + (window.region or (None, None, None, None))
+            + (window.novelty,)
             for window in windows
         ]
-        statement = "insert or replace into event_windows values (?, ?, ?, ?, ?, ?, ?, ?)"
+        statement = "insert or replace into event_windows values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         self.write(lambda db: db.executemany(statement, rows) and None)
 
     def acknowledge(self, event_id: str, *, by: str) -> bool:

@@ -74,6 +74,9 @@ MIGRATIONS = (
     create index events_by_stratum on events (stratum, id) where stratum <> '';
     create index events_by_continued on events (continues) where continues is not null;
     """,
+    """
+    alter table event_windows add column novelty real;
+    """,
 )
 _BUSY_S = 5.0
 _APPLICATION_ID = 0x56444556  # `file` and SQLite's tools show it: VDEV

@@ -12,11 +12,19 @@ JSON_VERSION = 1
 PRIORITIES = ("low", "medium", "high")
 LATE_S = 15 * 60  # from this age on the text says how late a message is
 _LONGEST_TEXT = 400
+FINDS = ("violence", "unusual")
 _EVENT_WORDS = {
     "start": "Possible violence",
     "rise": "Possible violence, now more serious",
     "end": "Possible violence has ended",
     "escalation": "Nobody has acknowledged possible violence",
+}
+# Of a run that learned from normal videos alone: it does not know violence.
+_UNUSUAL_WORDS = {
+    "start": "Something unusual",
+    "rise": "Something unusual, now more so",
+    "end": "Something unusual has ended",
+    "escalation": "Nobody has acknowledged something unusual",
 }
 _SYSTEM_WORDS = {
     "digest": "Several events",
@@ -57,6 +65,10 @@ class Message:
         detail: A sentence; the text of a message that is not about one event.
         picture: Path of a JPEG file of the event, or empty.
         blurred_picture: Path of one on which nobody can be recognised, or empty.
+        finds: What the run finds: `violence`, or what is `unusual` if it learned from normal videos
+            alone.
+        novelty: The highest novelty of the event's windows so far: above 1 one of them is unlike
+            anything that the run was trained on. None where that is not known.
     """
 
     id: str
@@ -78,6 +90,8 @@ class Message:
     detail: str = ""
     picture: str = ""
     blurred_picture: str = ""
+    finds: str = "violence"
+    novelty: float | None = None
 
     def as_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, allow_nan=False)
@@ -91,7 +105,8 @@ class Message:
 
 def headline(message: Message) -> str:
     """The message in a few words."""
-    words = _EVENT_WORDS.get(message.kind) or _SYSTEM_WORDS.get(message.kind) or "Notice"
+    event_words = _UNUSUAL_WORDS if message.finds == "unusual" else _EVENT_WORDS
+    words = event_words.get(message.kind) or _SYSTEM_WORDS.get(message.kind) or "Notice"
     if message.kind in _EVENT_WORDS:
         return clean(f"{words} ({message.priority}): {_place(message)}")
     return clean(f"{words}: {_place(message)}" if message.camera else words)
@@ -113,6 +128,10 @@ def body(message: Message, *, late_s: float = 0.0) -> str:
         lines.append(message.detail)
     if message.kind in _EVENT_WORDS:
         lines.append(f"Priority: {message.priority}. A person must look at it.")
+        if message.finds == "unusual":
+            lines.append("The run knows normal videos alone: unusual is not violent.")
+        elif message.novelty is not None and message.novelty > 1:
+            lines.append("It is unlike anything the run was trained on: its score says little.")
     if message.held_back:
         since = message.held_back_since_ms
         began = f" since {local_time(since, message.timezone)}" if since is not None else ""
@@ -146,6 +165,8 @@ def payload(message: Message, *, late_s: float = 0.0) -> dict[str, Any]:
         "end": _iso(message.end_ms),
         "peak": message.peak,
         "threshold": message.threshold,
+        "finds": message.finds,
+        "novelty": message.novelty,
         "held_back": message.held_back,
         "held_back_since": _iso(message.held_back_since_ms),
         "timezone": message.timezone,

@@ -20,7 +20,9 @@ _DAY_MS = 86_400_000
 _NEWS = ("start", "rise")
 
 
-def end_open_events(store: EventStore, file: WatchFile, enders: Sequence[str], page: str) -> None:
+def end_open_events(
+    store: EventStore, file: WatchFile, enders: Sequence[str], page: str, finds: str
+) -> None:
     """Ends the events that a supervisor that was killed has left open, and says so to those who
     know of them.
 
@@ -29,10 +31,12 @@ def end_open_events(store: EventStore, file: WatchFile, enders: Sequence[str], p
         file: The cameras file.
         enders: Names of the sinks that are told of ends.
         page: Address of the review page; empty for none.
+        finds: What the run finds; see `Message`.
     """
     cameras = {camera.name: camera for camera in file.cameras}
     for event in store.open_events():
         windows = store.windows(event.id)
+        novelties = [window.novelty for window in windows if window.novelty is not None]
         end_ms = max(windows[-1].end_ms if windows else event.start_ms, event.start_ms)
         chain = store.chain(event.id)
         message = event_message(
@@ -43,6 +47,8 @@ def end_open_events(store: EventStore, file: WatchFile, enders: Sequence[str], p
             page=page,
             camera=cameras.get(event.camera),
             end_ms=end_ms,
+            finds=finds,
+            novelty=max(novelties, default=None),
         )
         told = {sent.sink for sent in store.sent_messages(chain[0].id) if sent.kind in _NEWS}
         messages = [Addressed(name, message) for name in enders if name in told]

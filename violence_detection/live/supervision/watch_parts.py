@@ -33,6 +33,7 @@ from violence_detection.live.watching.camera_set import CameraSet
 from violence_detection.live.watching.camera_states import CameraStates
 from violence_detection.live.watching.camera_videos import CameraVideos
 from violence_detection.live.watching.event_numbers import EventNumbers
+from violence_detection.live.watching.run_subject import finds_of
 from violence_detection.live.watching.watch_clips import WatchClips
 from violence_detection.live.watching.watch_spot_checks import WatchSpotChecks
 from violence_detection.live.watching.watch_warnings import WatchWarnings
@@ -90,7 +91,8 @@ class WatchParts:
         alive_ms = self.store.last_minute_ms()
         self.sinks = WatchSinks(file, self.store, self._snooze_for)
         opened.callback(lambda: self.sinks.close())
-        left_events.end_open_events(self.store, file, self.sinks.enders, self._page())
+        self._finds = finds_of(file.run)
+        left_events.end_open_events(self.store, file, self.sinks.enders, self._page(), self._finds)
         self.restore_incidents(alive_ms)
         self.states = CameraStates(
             self.store,
@@ -130,6 +132,7 @@ class WatchParts:
             judge_of=self.judges.address_of,
             numbers=self._numbers,
             page=self._page,
+            finds=self._finds,
             start_worker=start_worker,
         )
         tell = lambda name, about: self.news.put((name, about))
@@ -218,6 +221,7 @@ class WatchParts:
             sinks=tuple(self.sinks.statuses()),
             warnings=self.warnings.texts,
             judges=self.judges.statuses(),
+            finds=self._finds,
         )
 
     def _page(self) -> str:

@@ -21,6 +21,7 @@ from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.storage.messages import Message
 from violence_detection.live.watching.camera_states import UP
 from violence_detection.live.watching.observation import observed_until_ms
+from violence_detection.live.watching.run_subject import finds_of
 
 _DAY_MS = 86_400_000  # the longest cool-down
 
@@ -85,7 +86,10 @@ class WatchSinks:
             ConfigError: If a notifier cannot be made.
         """
         self._store = store
-        cameras = [ShownCamera(camera.name, camera.title, camera.site) for camera in file.cameras]
+        finds = finds_of(file.run)
+        cameras = [
+            ShownCamera(camera.name, camera.title, camera.site, finds) for camera in file.cameras
+        ]
         self._sinks: list[OutboxSink] = []
         try:
             for sink in file.sinks:

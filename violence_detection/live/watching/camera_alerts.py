@@ -5,7 +5,7 @@ import functools
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from violence_detection.errors import ViolenceDetectionError
@@ -93,6 +93,7 @@ class CameraAlerts:
         record: Callable[[str, StoredEvent, float], None],
         numbers: EventNumbers,
         late: LateWrites,
+        finds: str = "violence",
     ) -> None:
         """
         Args:
@@ -109,8 +110,11 @@ class CameraAlerts:
                 monotonic time of its start, or of its end.
             numbers: Numbers of its events for the notification policy.
             late: Takes the writes of changes of events.
+            finds: What the run finds; see `Message`.
         """
         self._camera, self._store, self._clock, self._late = camera, store, clock, late
+        self._finds = finds
+        self._novelty: float | None = None  # the highest of the open event
         self._decide, self._timezone, self._page = decide, timezone, page
         self._digests = {"run_digest": run_digest, "settings_digest": settings_digest}
         self._report, self._record = report, record
@@ -149,7 +153,8 @@ class CameraAlerts:
         stretch = JudgedStretch(round(1000 * judged.start_s), round(1000 * judged.end_s), score)
         if judged.probability is not None:
             self.score = judged.probability
-            self._keep(Window(stretch.start_ms / 1000, stretch.end_ms / 1000, score))
+            times = stretch.start_ms / 1000, stretch.end_ms / 1000
+            self._keep(Window(*times, score, novelty=judged.novelty))
         for change in add_stretch(self._policy, stretch):
             self._store_change(change)
         return stretch
@@ -193,7 +198,12 @@ class CameraAlerts:
             return  # the event itself may not be stored yet
         if self.event and self._unsaved:
             windows = [
-                EventWindow(self._ms(window.start_s), self._ms(window.end_s), window.probability)
+                EventWindow(
+                    self._ms(window.start_s),
+                    self._ms(window.end_s),
+                    window.probability,
+                    novelty=window.novelty,
+                )
                 for window in self._unsaved
             ]
             self._store.record_windows(self.event.id, windows)
@@ -205,6 +215,7 @@ class CameraAlerts:
             self._recent.popleft()
         if self.event:
             self._unsaved.append(window)
+            self._novelty = _highest([self._novelty, window.novelty])
 
     def _ms(self, time_s: float) -> int:
         """UTC of a window's time. In an open event it is counted from the event's start, which a
@@ -257,6 +268,7 @@ class CameraAlerts:
                 peak=round(change.event.peak, 6),
                 sent_to=[addressee.sink for addressee in decision.to],
                 held_back=decision.reason,
+                novelty=self._novelty,
             )
         )
 
@@ -280,6 +292,7 @@ class CameraAlerts:
         )
         self._numbers.add(event.number, self.event.id)
         self._unsaved = [window for window in self._recent if window.end_s > event.start_s]
+        self._novelty = _highest([window.novelty for window in self._unsaved])
         self.started += 1
 
     def _messages(
@@ -302,11 +315,18 @@ class CameraAlerts:
             page=self._page(),
             camera=self._camera,
             end_ms=end_ms,
+            finds=self._finds,
+            novelty=self._novelty,
         )
         return [
             Addressed(addressee.sink, dataclasses.replace(message, **_held_back(addressee)))
             for addressee in decision.to
         ]
+
+
+def _highest(novelties: Sequence[float | None]) -> float | None:
+    """The highest that is known; None if none is."""
+    return max((novelty for novelty in novelties if novelty is not None), default=None)
 
 
 def _held_back(addressee: Addressee) -> dict[str, int | None]:

@@ -67,6 +67,7 @@ class CameraSet:
         judge_of: Callable[[str], Path],
         numbers: EventNumbers,
         page: Callable[[], str],
+        finds: str,
         start_worker: StartWorker,
     ) -> None:
         """
@@ -80,13 +81,14 @@ class CameraSet:
             judge_of: Gives the socket of a camera's judge.
             numbers: Numbers of events for the notification policy.
             page: Gives the address of the review page; empty for none.
+            finds: What the run finds; see `Message`.
             start_worker: Starts a process.
         """
         self._file, self._store, self._clock, self._states = file, store, clock, states
         self._run_digest, self._decide, self._report = run_digest, decide, report
         self._record, self._hear, self._start_worker = record, hear, start_worker
         self._judge_of, self._event_numbers, self._page = judge_of, numbers, page
-        self._late = LateWrites()
+        self._late, self._finds = LateWrites(), finds
         self._cameras: dict[str, WatchedCamera] = {}
         self._numbers = itertools.count()  # of captures: none comes twice
         self._removed = (0, 0, 0)  # counts of cameras that were removed
@@ -204,6 +206,7 @@ class CameraSet:
             record=self._record,
             numbers=self._event_numbers,
             late=self._late,
+            finds=self._finds,
         )
 
 

@@ -17,6 +17,8 @@ def event_message(
     page: str,
     camera: Camera | None,
     end_ms: int | None = None,
+    finds: str = "violence",
+    novelty: float | None = None,
 ) -> Message:
     """A message about the last event of a chain, in which each continues the one before.
 
@@ -30,6 +32,7 @@ def event_message(
         page: Address of the review page; empty for none.
         camera: Of the event; None if it is not watched any more.
         end_ms: UTC of the end, if the event has ended.
+        finds, novelty: See `Message`.
     """
     first, last = chain[0], chain[-1]
     # A sink may be told of two rises of an event, to medium and to high, and of several steps of
@@ -53,4 +56,6 @@ def event_message(
         threshold=last.threshold,
         picture=picture,
         blurred_picture=blurred_picture,
+        finds=finds,
+        novelty=novelty,
     )

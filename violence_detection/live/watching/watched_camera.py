@@ -71,6 +71,7 @@ class WatchedCamera:
         self._known_s = clock.monotonic()  # the end of the last window
         self._unjudged_s, self._day = 0.0, clock.now_ms() // _DAY_MS
         self._stride_s, self._judge = camera.settings.stride_s, judge
+        self._novelty: float | None = None  # of the last judged window
         self.judged = self.unjudged = 0
         self._ended_events = 0  # of alerts that were replaced
 
@@ -102,6 +103,7 @@ class WatchedCamera:
             self._count_unjudged(window.end_s)
         else:
             self.judged += 1
+            self._novelty = window.novelty
             self._count_unjudged(window.start_s)  # up to it: windows may lie apart
             self._scores.append((end_ms, window.probability))
             while self._scores[0][0] < end_ms - _SHOWN_MS:
@@ -165,6 +167,7 @@ class WatchedCamera:
             reason=state.reason,
             since_ms=self._clock.ms(state.since_s),
             score=self.alerts.score,
+            novelty=None if self.alerts.score is None else self._novelty,
             scores=tuple(self._scores),
             last_frame_ms=last_frame_ms,
             lag_s=status.lag_s if status else 0.0,

@@ -143,6 +143,7 @@ def event(page: Page, user: Viewer, event_id: str) -> dict[str, Any]:
                 "end_ms": row.end_ms,
                 "probability": row.probability,
                 "region": row.region,
+                "novelty": row.novelty,
             }
             for row in page.reader.windows(event_id)
         ],

@@ -70,6 +70,7 @@ function showTile(tile, camera, nowMs, oldS) {
   tile.querySelector("[data-score]").value = camera.score ?? 0;
   tile.querySelector("[data-score-text]").textContent =
     camera.score === null ? "not judged" : camera.score.toFixed(2);
+  tile.querySelector("[data-novel]").hidden = !(camera.novelty > 1);
   const link = tile.querySelector("[data-event]");
   link.hidden = !camera.event;
   if (camera.event) link.href = `${root}/events/${camera.event}`;
