@@ -11,7 +11,6 @@ import numpy as np
 from violence_detection.datasets import thinning
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.errors import ConfigError
 from violence_detection.experiments.ablation_config import AblateConfig
 from violence_detection.experiments.ablation_variants import (
     Hardware,
@@ -22,8 +21,8 @@ from violence_detection.experiments.ablation_variants import (
 from violence_detection.experiments.fold_runner import FoldPlan, FoldRunner, FoldSetup
 from violence_detection.experiments.pooled_scores import PooledPredictions
 from violence_detection.experiments.stored_folds import StoredFolds, study_folder
+from violence_detection.experiments.study_features import open_features
 from violence_detection.features import dataset
-from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics.sample_size import FEW_RECORDINGS
 from violence_detection.reports import ablation_result
 from violence_detection.reports.ablation_result import AblationResult, AblationRow, VariantScores
@@ -110,8 +109,7 @@ class AblationStage:
     def _open(self) -> None:
         """Reads the features, thins a class, and lists the trainings."""
         config = self._config
-        if config.train.features is None:
-            raise ConfigError("--features must be given: the folder that extract-features left.")
+        cache = self._cache = open_features(config.train)
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.run,
@@ -119,8 +117,6 @@ class AblationStage:
             record=RECORD,
             settings=AblateConfig,
         )
-        devices.import_tensorflow()
-        cache = self._cache = FeatureCache.open(config.train.features)
         entries = dataset.usable_entries(cache)
         classes = self._classes = classes_of(entries, config.train.normal_class)
         if config.thin is not None:

@@ -15,7 +15,6 @@ import numpy as np
 from violence_detection.datasets import camera_and_time, recordings
 from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.datasets.video_summary import VideoSummaries
-from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
 from violence_detection.evaluation.baselines import KNN, MAJORITY, Baselines
 from violence_detection.experiments import (
@@ -35,8 +34,8 @@ from violence_detection.experiments.fold_runner import (
     TrainedFold,
 )
 from violence_detection.experiments.fold_store import FoldStore
+from violence_detection.experiments.study_features import open_features
 from violence_detection.features import dataset
-from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import classification
 from violence_detection.reports import cross_validation_report
 from violence_detection.reports.cross_validation_result import (
@@ -45,7 +44,7 @@ from violence_detection.reports.cross_validation_result import (
     ProtocolResult,
 )
 from violence_detection.reports.cross_validation_scores import MODEL
-from violence_detection.system import devices, files, provenance
+from violence_detection.system import files, provenance
 from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 
 log = logging.getLogger(__name__)
@@ -136,8 +135,7 @@ class CrossValidationStage:
                 none.
         """
         config = self._config
-        if config.train.features is None:
-            raise ConfigError("--features must be given: the folder that extract-features left.")
+        cache = self._cache = open_features(config.train)
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.run,
@@ -145,8 +143,6 @@ class CrossValidationStage:
             record=RECORD,
             settings=CrossValidateConfig,
         )
-        devices.import_tensorflow()
-        cache = self._cache = FeatureCache.open(config.train.features)
         entries = dataset.usable_entries(cache)
         self._near_duplicates = NearDuplicates.not_searched("a dry run reads no videos")
         self._summaries = None

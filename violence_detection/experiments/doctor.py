@@ -1,5 +1,6 @@
 """The doctor: checks of this machine and, with a dataset, a rehearsal of a training on it."""
 
+import logging
 import os
 import tempfile
 from collections import Counter
@@ -12,6 +13,7 @@ import numpy as np
 
 from violence_detection.datasets import training_readiness, video_folder
 from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.errors import ViolenceDetectionError
 from violence_detection.experiments.doctor_config import DoctorConfig
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache, array_bytes
@@ -32,6 +34,8 @@ from violence_detection.training.train import further_views
 from violence_detection.units import counted
 from violence_detection.video import codec_trials, frame_series
 from violence_detection.video.codec_trials import CodecTrial
+
+log = logging.getLogger(__name__)
 
 _TYPICAL_SHAPE = (20, 1280)  # T and D of features that are not extracted yet
 _RUN_BYTES = 100_000_000  # of a run with its checkpoints
@@ -163,8 +167,8 @@ class DoctorStage:
                 return machine_checks.MEMORY_BYTES, videos * array_bytes(shape)
             if train.dataset_path is not None:
                 videos = len(self._folder.videos)
-        except Exception:  # the check of the dataset will say it
-            videos = 0
+        except (ViolenceDetectionError, OSError) as error:  # a check of its own fails by it, too
+            log.info(f"Memory and disk space are estimated without the videos: {error}")
         workers = train.extract.workers or len(os.sched_getaffinity(0))
         memory = machine_checks.MEMORY_BYTES
         if train.dataset_path is not None:

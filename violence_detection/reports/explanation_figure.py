@@ -121,14 +121,19 @@ def _draw_novelty(axes: Axes, explanation: Explanation) -> None:
     )
 
 
-def _draw_frames(place: SubplotSpec, explanation: Explanation, heading: str) -> None:
-    figure, count = place.get_gridspec().figure, max(1, len(explanation.frames))
-    grid = GridSpecFromSubplotSpec(1, count, subplot_spec=place, wspace=0.03)
-    for number in range(count):
-        axes = figure.add_subplot(grid[number])
+def _row_of_axes(place: SubplotSpec, count: int, heading: str, *, space: float) -> list[Axes]:
+    """Axes of images side by side, at least one, under a heading."""
+    grid = GridSpecFromSubplotSpec(1, max(1, count), subplot_spec=place, wspace=space)
+    row = [place.get_gridspec().figure.add_subplot(cell) for cell in grid]
+    for axes in row:
         axes.set_axis_off()
-        if number == 0:
-            _heading(axes, heading)
+    _heading(row[0], heading)
+    return row
+
+
+def _draw_frames(place: SubplotSpec, explanation: Explanation, heading: str) -> None:
+    count = len(explanation.frames)
+    for number, axes in enumerate(_row_of_axes(place, count, heading, space=0.03)):
         if explanation.frames:
             axes.imshow(explanation.frames[number])
         else:
@@ -155,13 +160,9 @@ def _draw_attention(axes: Axes, explanation: Explanation) -> None:
 
 
 def _draw_nearest(place: SubplotSpec, explanation: Explanation) -> None:
-    figure, count = place.get_gridspec().figure, max(1, len(explanation.nearest))
-    grid = GridSpecFromSubplotSpec(1, count, subplot_spec=place, wspace=0.05)
-    for number in range(count):
-        axes = figure.add_subplot(grid[number])
-        axes.set_axis_off()
-        if number == 0:
-            _heading(axes, "Nearest training clips")
+    count = len(explanation.nearest)
+    row = _row_of_axes(place, count, "Nearest training clips", space=0.05)
+    for number, axes in enumerate(row):
         if not explanation.nearest:
             _note(axes, explanation.missing_nearest)
             continue

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
@@ -47,22 +47,37 @@ def open_tracker(
         settings: All settings of `train`, by flat name.
         dataset: Name of the dataset, by which the tracker groups runs.
     """
-    return {"mlflow": MlflowTracker, "wandb": WandbTracker}[name](run, settings, dataset)
+    return ExperimentTracker(run, settings, _TRACKERS[name](run.dir.parent, dataset))
+
+
+class Tracker(Protocol):
+    """A program that keeps the numbers of runs; made with the folder of the runs and the name of
+    the dataset."""
+
+    def open(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Opens a tracked run with its settings."""
+
+    def write(self, numbers: Mapping[str, float], epoch: int | None) -> None:
+        """Writes numbers of an epoch, or of the whole training."""
+
+    def add_file(self, path: Path) -> None:
+        """Adds a file of the run."""
+
+    def close(self) -> None:
+        """Closes the tracked run."""
 
 
 class ExperimentTracker(keras.callbacks.Callback):
-    """Sends settings, epochs and results to a tracker; each training of several seeds is a run.
+    """Sends settings, epochs and results to a tracker; each training of several seeds is a run."""
 
-    A subclass opens a tracked run, and writes numbers and files to it.
-    """
-
-    def __init__(self, run: Run, settings: Mapping[str, Any], dataset: str) -> None:
+    def __init__(self, run: Run, settings: Mapping[str, Any], tracker: Tracker) -> None:
         """
         Args:
-            run, settings, dataset: See `open_tracker`.
+            run, settings: See `open_tracker`.
+            tracker: Where they are sent.
         """
         super().__init__()
-        self._run, self._dataset = run, dataset
+        self._run, self._tracker = run, tracker
         self._settings = {
             # A tracker may be another company's: of a path only the last part is sent.
             key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
@@ -76,14 +91,14 @@ class ExperimentTracker(keras.callbacks.Callback):
         name = self._run.dir.name
         if self._settings.get("members", 1) > 1:
             name += f" seed {self._settings['seed'] + self._trainings - 1}"
-        self._safely(self._open, name)
+        self._safely(self._tracker.open, name, self._settings)
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        self._safely(self._write, _numbers(logs or {}), epoch + 1)
+        self._safely(self._tracker.write, _numbers(logs or {}), epoch + 1)
 
     def on_train_end(self, logs=None) -> None:
         if self._settings.get("members", 1) > 1:  # the run itself is tracked at its end
-            self._safely(self._close)
+            self._safely(self._tracker.close)
 
     def record(self, results: TrainingResults) -> None:
         """Writes the results of the run, and its model card.
@@ -92,16 +107,16 @@ class ExperimentTracker(keras.callbacks.Callback):
             results: Of the finished run.
         """
         if self._settings.get("members", 1) > 1:
-            self._safely(self._open, self._run.dir.name)
+            self._safely(self._tracker.open, self._run.dir.name, self._settings)
         scores = {"threshold": results.scores.threshold, "kept_epoch": results.summary.kept_epoch}
         validation = results.scores.validation
         for name in ("accuracy", "auc", "loss"):
             scores[f"validation_{name}"] = getattr(validation, name)
-        self._safely(self._write, _numbers(scores), None)
+        self._safely(self._tracker.write, _numbers(scores), None)
         card = self._run.dir / "MODEL_CARD.md"
         if card.is_file():
-            self._safely(self._add_file, card)
-        self._safely(self._close)
+            self._safely(self._tracker.add_file, card)
+        self._safely(self._tracker.close)
 
     def _safely(self, function: Callable, *arguments: Any) -> None:
         """Calls a function of the tracker; after a failure nothing is sent any more."""
@@ -114,30 +129,15 @@ class ExperimentTracker(keras.callbacks.Callback):
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             log.warning(f"--tracker is off, because it failed: {reason}")
 
-    # -- of each tracker
 
-    def _open(self, name: str) -> None:
-        """Opens a tracked run with the settings."""
-        raise NotImplementedError
-
-    def _write(self, numbers: Mapping[str, float], epoch: int | None) -> None:
-        """Writes numbers of an epoch, or of the whole training."""
-        raise NotImplementedError
-
-    def _add_file(self, path: Path) -> None:
-        """Adds a file of the run."""
-        raise NotImplementedError
-
-    def _close(self) -> None:
-        """Closes the tracked run."""
-        raise NotImplementedError
-
-
-class MlflowTracker(ExperimentTracker):
+class _Mlflow:
     """Writes to MLFLOW_TRACKING_URI, or else to `mlruns/` in the folder of the runs."""
 
-    def _open(self, name: str) -> None:
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or (self._run.dir.parent / "mlruns").as_uri()
+    def __init__(self, folder: Path, dataset: str) -> None:
+        self._folder, self._dataset = folder, dataset
+
+    def open(self, name: str, settings: Mapping[str, Any]) -> None:
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or (self._folder / "mlruns").as_uri()
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         if uri.startswith("file:"):
             # MLflow 3.7 and later refuse folders, its store without a database, unless told so.
@@ -149,49 +149,53 @@ class MlflowTracker(ExperimentTracker):
         experiment = client.get_experiment_by_name(self._dataset)
         number = experiment.experiment_id if experiment else client.create_experiment(self._dataset)
         self._id = client.create_run(number, run_name=name).info.run_id
-        settings = [
-            Param(key, str(value)[:_MOST_CHARACTERS]) for key, value in self._settings.items()
-        ]
-        for start in range(0, len(settings), 100):  # the most of one request
-            client.log_batch(self._id, params=settings[start : start + 100])
+        params = [Param(key, str(value)[:_MOST_CHARACTERS]) for key, value in settings.items()]
+        for start in range(0, len(params), 100):  # the most of one request
+            client.log_batch(self._id, params=params[start : start + 100])
 
-    def _write(self, numbers: Mapping[str, float], epoch: int | None) -> None:
+    def write(self, numbers: Mapping[str, float], epoch: int | None) -> None:
         for name, value in numbers.items():
             self._client.log_metric(self._id, name, value, step=epoch or 0)
 
-    def _add_file(self, path: Path) -> None:
+    def add_file(self, path: Path) -> None:
         self._client.log_artifact(self._id, str(path))
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self._client.set_terminated(self._id)
 
 
-class WandbTracker(ExperimentTracker):
+class _Wandb:
     """Writes to the account of the machine, or by WANDB_MODE=offline into the folder of the
     runs."""
 
-    def _open(self, name: str) -> None:
+    def __init__(self, folder: Path, dataset: str) -> None:
+        self._folder, self._dataset = folder, dataset
+
+    def open(self, name: str, settings: Mapping[str, Any]) -> None:
         import wandb
 
         self._tracked = wandb.init(
             project=self._dataset,
             name=name,
-            config=self._settings,
-            dir=str(self._run.dir.parent),
+            config=dict(settings),
+            dir=str(self._folder),
             reinit="create_new",
         )
 
-    def _write(self, numbers: Mapping[str, float], epoch: int | None) -> None:
+    def write(self, numbers: Mapping[str, float], epoch: int | None) -> None:
         if epoch is None:
             self._tracked.summary.update(dict(numbers))
         else:
             self._tracked.log(dict(numbers), step=epoch)
 
-    def _add_file(self, path: Path) -> None:
+    def add_file(self, path: Path) -> None:
         self._tracked.save(str(path), base_path=str(path.parent), policy="now")
 
-    def _close(self) -> None:
+    def close(self) -> None:
         self._tracked.finish()
+
+
+_TRACKERS: dict[str, Callable[[Path, str], Tracker]] = {"mlflow": _Mlflow, "wandb": _Wandb}
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

@@ -1,0 +1,22 @@
+"""The features that a study trains on."""
+
+from violence_detection.errors import ConfigError
+from violence_detection.features.cache import FeatureCache
+from violence_detection.system import devices
+from violence_detection.training.config import TrainConfig
+
+
+def open_features(train: TrainConfig) -> FeatureCache:
+    """Opens the features, and imports TensorFlow as this program needs it.
+
+    Args:
+        train: The settings of the study's trainings.
+
+    Raises:
+        ConfigError: If no features are named.
+        CacheError: If they are missing or damaged.
+    """
+    if train.features is None:
+        raise ConfigError("--features must be given: the folder that extract-features left.")
+    devices.import_tensorflow()
+    return FeatureCache.open(train.features)
