@@ -26,6 +26,7 @@ STEPS_PER_EPOCH = 4
 SHAPE = (3, 8)  # a recurrent head is unrolled over the time, and its graph takes the longest
 NO_DROPOUT = "feature_dropout=0.0, dropout=0.0"
 RECURRENT = f"bilstm_attention(projection=6, units=5, {NO_DROPOUT})"
+TCN = f"tcn(projection=6, layers=1, block_dropout=0.0, {NO_DROPOUT})"
 EVERY_OUTPUT = (
     "classes+future(units=5, size=4)+mil+svdd(units=8, size=4)+vae(units=8, size=3, noise=0.0)"
 )
@@ -39,12 +40,14 @@ CASES = {
         "head": f"bilstm_attention(projection=6, units=4, norm=true, block=6, {NO_DROPOUT})"
     },
     "gru": {"head": f"gru_attention(projection=6, units=5, {NO_DROPOUT})"},
-    "tcn": {"head": f"tcn(projection=6, layers=1, block_dropout=0.0, {NO_DROPOUT})"},
+    "tcn": {"head": TCN},
     "transformer": {
         "head": f"transformer(projection=6, heads=2, units=8, block_dropout=0.0, {NO_DROPOUT})"
     },
-    "float16": {"precision": "mixed_float16", "head": RECURRENT},
-    "bfloat16": {"precision": "mixed_bfloat16", "head": RECURRENT},
+    "float16": {"precision": "mixed_float16", "head": TCN},
+    "recurrent in float16": {"precision": "mixed_float16", "head": RECURRENT},
+    "bfloat16": {"precision": "mixed_bfloat16", "head": f"mlp(units=5, {NO_DROPOUT})"},
+    "recurrent in bfloat16": {"precision": "mixed_bfloat16", "head": RECURRENT},
     "clipped": {"global_clipnorm": 0.01},
     "not clipped": {"global_clipnorm": 0.0},
     "class weights": {"labels": "uneven"},
@@ -88,6 +91,37 @@ CASES = {
         "augment": "mixup",
         "labels": "uneven",
     },
+    "every output": {
+        "outputs": f"{EVERY_OUTPUT}+violence",
+        "output_weights": "dynamic",
+        "ema_decay": 0.9,
+        "augment": "mixup",
+        "labels": "uneven",
+    },
+    "uneven, sampled, clipped, one cycle, odd batches": {
+        "labels": "uneven",
+        "sampling": "sqrt",
+        "recording_weights": "balanced",
+        "global_clipnorm": 0.01,
+        "schedule": "one_cycle",
+        "batch_size": 7,
+    },
+    "uneven without class weights, swa, weight decay, cross-entropy": {
+        "labels": "uneven",
+        "use_class_weights": False,
+        "recording_weights": "natural",
+        "swa_fraction": 0.5,
+        "weight_decay": 0.5,
+        "schedule": "constant",
+        "loss": "crossentropy",
+        "label_smoothing": 0.2,
+    },
+    "uneven, balanced sampling, ema, not clipped": {
+        "labels": "uneven",
+        "sampling": "balanced",
+        "ema_decay": 0.9,
+        "global_clipnorm": 0.0,
+    },
     "teacher": {"taught": True, "augment": "mixup", "batch_size": 7},
     "teacher, with further outputs, all at once": {
         "taught": True,
@@ -111,6 +145,29 @@ CASES = {
 
 # Other cases have each of their parts.
 VARIATIONS = {
+    "gru",
+    "tcn",
+    "recurrent in float16",
+    "recurrent in bfloat16",
+    "clipped",
+    "not clipped",
+    "class weights",
+    "no class weights",
+    "sampling by the square root",
+    "balanced sampling",
+    "recordings as they are",
+    "recordings alike",
+    "mixup",
+    "accumulation",
+    "ema",
+    "swa",
+    "sam",
+    "weight decay",
+    "constant",
+    "one cycle",
+    "odd batches",
+    "cross-entropy",
+    "every output, all at once",
     "recurrent with norm and block",
     "outputs: classes, svdd, violence",
     "outputs: dynamic weights",

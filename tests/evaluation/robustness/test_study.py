@@ -63,13 +63,20 @@ def measure(run, *, force=False, **settings):
     return study.measure_robustness(str(run), config, force=force).to_json()
 
 
+@pytest.fixture(scope="module")
+def whole_study(trained, tmp_path_factory):
+    """A run that was measured, and the result; not to be written to."""
+    run = shutil.copytree(trained[0], tmp_path_factory.mktemp("studied") / "run")
+    return run, measure(run)
+
+
 # -- whole studies
 
 
 @pytest.mark.slow
-def test_clean_and_control_agree_with_the_evaluation(run):
+def test_clean_and_control_agree_with_the_evaluation(whole_study, tmp_path):
     """Whole videos and parts of long ones are read as in the extraction."""
-    result = measure(run)
+    run, result = shutil.copytree(whole_study[0], tmp_path / "run"), whole_study[1]
     folder = run / "evaluation" / "all"
     assert json.loads((folder / "robustness.json").read_text()) == result
     with open(folder / "robustness_predictions.csv") as file:
@@ -97,8 +104,8 @@ def test_clean_and_control_agree_with_the_evaluation(run):
 
 
 @pytest.mark.slow
-def test_a_resumed_study_predicts_only_what_is_missing(run, monkeypatch):
-    whole = measure(run)
+def test_a_resumed_study_predicts_only_what_is_missing(whole_study, tmp_path, monkeypatch):
+    run, whole = shutil.copytree(whole_study[0], tmp_path / "run"), whole_study[1]
     path = run / "evaluation" / "all" / "robustness_answers.jsonl"
     lines = path.read_text().split("\n")
     path.write_text("\n".join(lines[:40]) + '\n{"path": "fight/0.m')  # left by a killed process
@@ -123,7 +130,8 @@ def test_a_resumed_study_predicts_only_what_is_missing(run, monkeypatch):
     folder = study._study_folder(run / "evaluation" / "all")
     with folder.lock(), pytest.raises(ConfigError, match="in use by another process"):
         measure(run)
-    assert measure(run, seed=7, force=True)["clean"]["videos"] == 12
+    asked = {"seed": 7, "conditions": "mirror"}
+    assert measure(run, **asked, force=True)["clean"]["videos"] == 12
 
 
 @pytest.mark.slow
