@@ -234,7 +234,7 @@ def test_a_dry_run_writes_nothing_and_names_the_runs_to_evaluate(pair, tmp_path)
 @pytest.mark.usefixtures("no_evaluation")
 def test_few_recordings_leave_the_better_run_unknown(pair):
     assert compare(pair)["better"] == {"accuracy": "unknown", "auc": "unknown"}
-    text = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
+    text = " ".join(CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout.split())
     assert "accuracy, A or B, is unknown: these 4 recordings cannot show it" in text
 
 

@@ -91,6 +91,21 @@ def test_the_next_command_is_broken_as_a_shell_takes_it(columns):
     )
 
 
+def test_a_table_moves_to_the_left_and_its_rows_stay_whole():
+    cells = ["a name", "accuracy 95%", "AUC", "videos and more"]
+    rows = console.align_columns([cells, ["second", "1.0%", "0.5", "3"]])
+    assert len(rows[0]) == 54
+    assert console.wrap_lines(rows, 54) == rows
+    assert console.wrap_lines(rows, 44) == [row[10:] for row in rows]
+    scores = [f"{'recall':12s} 94.1%  89.2% to 97.8%    of the violent videos are found"]
+    assert console.wrap_lines(scores, 60) == [
+        "recall       94.1%  89.2% to 97.8%",
+        "            of the violent videos are found",
+    ]
+    sentence = "which has the better accuracy, A or B, is unknown: they cannot show it"
+    assert console.wrap_lines([sentence], 60) == [sentence[:55], sentence[56:]]
+
+
 def test_a_path_is_not_broken():
     line = f"report      /{'a' * 80}/report.html"
     assert console.wrap_lines([line], 60) == [line]

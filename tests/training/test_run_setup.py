@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 from support.trainers import interrupt
 from support.training import history_columns, read_history, train_quickly
 
+from violence_detection import cli
 from violence_detection.errors import (
     CacheError,
     ConfigError,
@@ -32,12 +34,7 @@ from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
 from violence_detection.training.trainer import Trainer
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "from violence_detection.cli import main; main()",
-    "train",
-]
+PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main()"]
 
 
 def weights(path: Path) -> np.ndarray:
@@ -119,6 +116,20 @@ def test_a_finished_run_prints_its_result_again(run_dir, monkeypatch):
     config = TrainConfig(checkpoint_dir=str(run_dir.parent), run="run", resume=True)
     assert train_classifier(config) == Run.open(run_dir).results()
     assert tree_of(run_dir) == before
+
+
+@pytest.mark.slow
+def test_a_run_of_before_the_renaming_of_settings_is_resumed(run_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "run_epochs", _never)
+    path = Path(shutil.copytree(run_dir, tmp_path / "run")) / "training_config.json"
+    record = json.loads(path.read_text())
+    for former, new in {"seeds": "members", "clip_norm": "global_clipnorm"}.items():
+        record["settings"][former] = record["settings"].pop(new)
+    path.write_text(json.dumps(record))
+    asked = {"checkpoint_dir": str(tmp_path), "run": "run", "resume": True}
+    assert train_classifier(TrainConfig.from_flags(asked)).to_json()["epochs_run"]
+    with pytest.raises(ConfigError, match="global_clipnorm=1.0. Received: global_clipnorm=0.5"):
+        train_classifier(TrainConfig.from_flags(asked | {"global_clipnorm": 0.5}))
 
 
 @pytest.mark.slow
@@ -213,24 +224,25 @@ def _interrupting(config):
     raise KeyboardInterrupt
 
 
-def _start(features, folder, *flags) -> subprocess.Popen:
-    common = [
-        "--features",
-        features,
-        "--checkpoint-dir",
-        folder,
-        "--run",
-        "run",
-        "--json",
-    ]
+def _words(features, folder, *flags) -> list[str]:
+    """A command that trains 24 epochs."""
+    common = ["train", "--features", features, "--checkpoint-dir", folder, "--run", "run", "--json"]
     quick = ["--epochs", 24, "--head", "linear(dropout=0.5)", "--checkpoint-epochs", 24]
     asked = [*common, *quick, "--batch-size", 8, "--early-stopping-patience", 0, *flags]
-    return subprocess.Popen(
-        [*COMMAND, *map(str, asked), "--deterministic"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return list(map(str, asked))
+
+
+def _start(*words) -> subprocess.Popen:
+    """The command in a process of its own."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*PROGRAM, *_words(*words)], **pipes, text=True)
+
+
+def _ran(*words) -> dict:
+    """The JSON object of the command in this process."""
+    ran = CliRunner().invoke(cli.main, _words(*words))
+    assert ran.exit_code == 0, ran.output
+    return json.loads(ran.stdout)
 
 
 def _after_epochs(process, run: Path, epochs: int) -> None:
@@ -249,7 +261,13 @@ def _after_epochs(process, run: Path, epochs: int) -> None:
         (
             "--ema-decay 0.9 --sam-rho 0.05 --schedule one_cycle --sampling balanced "
             "--augment mixup+jitter+noise --head linear(dropout=0.3)",
+            (12,),
+        ),
+        pytest.param(  # twice
+            "--ema-decay 0.9 --sam-rho 0.05 --schedule one_cycle --sampling balanced "
+            "--augment mixup+jitter+noise --head linear(dropout=0.3)",
             (4, 12),
+            marks=pytest.mark.thorough,
         ),
         pytest.param(
             "--virtual-devices 2 --swa-fraction 0.5 --gradient-accumulation 2",
@@ -260,16 +278,14 @@ def _after_epochs(process, run: Path, epochs: int) -> None:
 )
 def test_a_killed_training_ends_in_the_same_bits(features_dir, tmp_path, flags, kills):
     flags = flags.split()
-    with _start(features_dir, tmp_path / "whole", *flags) as whole:
-        assert whole.wait() == 0, whole.communicate()
+    _ran(features_dir, tmp_path / "whole", *flags)
     run = tmp_path / "killed" / "run"
     for epochs in kills:
         with _start(features_dir, tmp_path / "killed", "--resume", *flags) as process:
             _after_epochs(process, run, epochs)
             process.kill()
         assert process.returncode == -signal.SIGKILL
-    with _start(features_dir, tmp_path / "killed", "--resume", *flags) as last:
-        result = json.loads(last.communicate()[0])
+    result = _ran(features_dir, tmp_path / "killed", "--resume", *flags)
     assert result["epochs_run"] == 24 and result["resumed_from_epoch"] >= kills[-1] - 1
     for name in ("checkpoint_epoch_0024.keras", "best_model.keras"):
         np.testing.assert_array_equal(weights(run / name), weights(tmp_path / "whole/run" / name))
@@ -279,12 +295,15 @@ def test_a_killed_training_ends_in_the_same_bits(features_dir, tmp_path, flags, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "status", "said"),
-    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+    [
+        pytest.param(signal.SIGINT, 130, "Interrupted", marks=pytest.mark.thorough),
+        (signal.SIGTERM, 143, "Terminated"),
+    ],
 )
 def test_a_signal_ends_the_command_and_the_run_can_go_on(
     features_dir, tmp_path, sent, status, said
 ):
-    with _start(features_dir, tmp_path, "--epochs", 5000) as process:
+    with _start(features_dir, tmp_path, "--epochs", 5000, "--deterministic") as process:
         _after_epochs(process, tmp_path / "run", 3)
         process.send_signal(sent)
         out, err = process.communicate(timeout=20)
@@ -344,6 +363,7 @@ def test_force_does_not_remove_a_folder_that_is_no_run(features_dir, tmp_path):
     assert (tmp_path / "run" / "thesis.txt").is_file()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path):
     interrupt(features_dir, tmp_path, learning_rate=0.01)
     with pytest.raises(ConfigError, match="learning_rate=0.01. Received: learning_rate=0.02"):
@@ -365,6 +385,7 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp
     assert read_history(Path(result["run"])) == read_history(Path(whole))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [{"max_failures": 0.5}, {"retry_failed": True}])
 def test_a_resumed_run_on_features_refuses_what_stage_one_reads(
     features_dir, tmp_path, resumable, asked

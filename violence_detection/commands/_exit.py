@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -164,7 +165,8 @@ def _drop_stdout() -> None:
 def _fail(message: str, status: int) -> int:
     if log.getEffectiveLevel() == _DEBUG:
         traceback.print_exc()
-    click.echo(f"{_coloured('Error:', 'red')} {' '.join(message.split())}", err=True)
+    text = _broken(f"Error: {' '.join(message.split())}")
+    click.echo(text.replace("Error:", _coloured("Error:", "red"), 1), err=True)
     return status
 
 
@@ -194,9 +196,23 @@ class _Stderr(logging.Handler):
     """Writes to the current sys.stderr: a progress bar replaces it for a while."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        prefix = _coloured("Warning:", "yellow") + " " if record.levelno >= logging.WARNING else ""
+        if record.levelno < logging.WARNING:
+            text = _broken(self.format(record))
+        else:
+            text = _broken(f"Warning: {self.format(record)}")
+            text = text.replace("Warning:", _coloured("Warning:", "yellow"), 1)
         # Not err=True: click then writes past the bar, which prints such lines above itself.
-        click.echo(prefix + self.format(record), file=sys.stderr)
+        click.echo(text, file=sys.stderr)
+
+
+def _broken(text: str) -> str:
+    """A line for stderr; in a terminal it is broken between words."""
+    columns = shutil.get_terminal_size().columns
+    if not sys.stderr.isatty() or "\n" in text or len(text) <= columns:
+        return text
+    return textwrap.fill(
+        text, columns, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _coloured(text: str, colour: str) -> str:

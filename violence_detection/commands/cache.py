@@ -74,9 +74,10 @@ def _dataset_lines(dataset: "DatasetSummary") -> list[str]:
         state = "" if space.complete else ", not complete"
         users = counted(len(space.used_by), "run")
         lines += [
-            f"    {space.name}  {format_bytes(space.bytes)}, "
-            f"{counted(space.videos, 'video')}{state}, used by {users}",
-            *[f"        {run}" for run in space.used_by],
+            f"    {space.name}",
+            f"        {format_bytes(space.bytes)}, {counted(space.videos, 'video')}{state}, used by "
+            f"{users}",
+            *[f"            {run}" for run in space.used_by],
         ]
     return lines
 

@@ -1,5 +1,6 @@
 """The command `compare`: paired tests of runs, or of cross-validations, on the same videos."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -63,10 +64,16 @@ def compare(settings: CompareConfig, flags: CommonFlags, folders: tuple[str, ...
 
 def comparison_lines(result: "ComparisonResult") -> list[str]:
     """The console text of a comparison of two runs, of at most 80 columns but for paths."""
-    return console.wrap_lines(list(_run_lines(result)), _COLUMNS)
+    columns = _columns()
+    return console.wrap_lines(list(_run_lines(result, columns)), columns)
 
 
-def _run_lines(result: "ComparisonResult") -> Iterator[str]:
+def _columns() -> int:
+    """The width of the text: 80, or less in a narrow terminal."""
+    return min(_COLUMNS, shutil.get_terminal_size((_COLUMNS, 24)).columns)
+
+
+def _run_lines(result: "ComparisonResult", columns: int) -> Iterator[str]:
     """Differences over recordings; the tests that take every video as independent; the verdict."""
     a, b, agreement = result.a, result.b, result.discordance.agreement
     accuracy, auc = result.accuracy, result.auc
@@ -80,20 +87,26 @@ def _run_lines(result: "ComparisonResult") -> Iterator[str]:
         f"{counted(result.recordings, 'recording')}, the same for A and B"
     )
     yield ""
-    yield f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>6s}  95% over {drawn}"
+    rows = [f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>6s}"]
     p = format_p(accuracy.accuracy_exchange_p)
-    yield (
+    rows.append(
         f"{'accuracy':11s} {a.scores.accuracy:8.1%} {b.scores.accuracy:8.1%} "
-        f"{100 * accuracy.accuracy_difference:+8.1f}  {p:>6s}  "
-        f"{_span([100 * end for end in accuracy.ci], '+.1f', ' points')}"
+        f"{100 * accuracy.accuracy_difference:+8.1f}  {p:>6s}"
     )
+    spans = [f"95% over {drawn}", _span([100 * end for end in accuracy.ci], "+.1f", " points")]
     if has_auc:
-        yield (
+        rows.append(
             f"{'AUC':11s} {a.scores.auc:8.3f} {b.scores.auc:8.3f} "
-            f"{auc.auc_difference:+8.3f}  {format_p(auc.auc_exchange_p):>6s}  "
-            f"{_span(auc.auc_ci, '+.3f')}"
+            f"{auc.auc_difference:+8.3f}  {format_p(auc.auc_exchange_p):>6s}"
         )
-    else:
+        spans.append(_span(auc.auc_ci, "+.3f"))
+    if columns >= _COLUMNS:
+        yield from (f"{row}  {span}" for row, span in zip(rows, spans, strict=True))
+    else:  # each interval has a line of its own
+        yield rows[0]
+        for row, span in zip(rows[1:], spans[1:], strict=True):
+            yield from (row, f"            {spans[0]}: {span}")
+    if not has_auc:
         yield f"{'AUC':11s} {console.NONE}"
     yield f"{'threshold':11s} {a.threshold:8.3f} {b.threshold:8.3f}"
     yield ""
@@ -196,11 +209,11 @@ def _verdict_lines(result: "ComparisonResult") -> Iterator[str]:
 
 def cross_validation_lines(result: "CrossValidationComparison") -> list[str]:
     """The console text of a comparison of cross-validations, wrapped like that of runs."""
-    return console.wrap_lines(list(_cross_validation_lines(result)), _COLUMNS)
+    return console.wrap_lines(list(_cross_validation_lines(result)), _columns())
 
 
 def _cross_validation_lines(result: "CrossValidationComparison") -> Iterator[str]:
-    """What is compared; levels and differences; the tests that papers report; the verdicts."""
+    """The compared folders, levels and differences, the tests that papers report, the verdicts."""
     measures = comparison_sentences.measures(result)
     for compared in result.cross_validations:
         yield f"{compared.name:12s}{compared.dir}"

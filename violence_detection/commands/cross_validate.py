@@ -1,5 +1,6 @@
 """The command `cross-validate`, and the console text of its result."""
 
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     )
     from violence_detection.reports.cross_validation_scores import ScoreDifference
 
+_WIDTH = 80  # columns of a terminal that shows intervals in words
 _MAX_FOLDS = 25  # of one recording each, that are listed
 _MAX_NAME = 24  # characters of a camera or recording that is shown in the table
 
@@ -199,13 +201,19 @@ def _percent(value: float | None) -> str:
 
 def _baseline_lines(pooled: "PooledResult") -> list[str]:
     """Scores of the model and the baselines."""
+    is_narrow = shutil.get_terminal_size((_WIDTH, 24)).columns < _WIDTH
+
+    def interval(ends: Any, form: str) -> str:
+        text = console.format_interval(ends, form)
+        return text.replace("% to ", "-").replace(" to ", "-") if is_narrow else text
+
     rows = [
         [
             name.replace("_", " "),
             f"{scores.accuracy.value:.1%}",
-            console.format_interval(scores.accuracy.ci, ".1%"),
+            interval(scores.accuracy.ci, ".1%"),
             console.format_auc(scores.auc.value),
-            console.format_interval(scores.auc.ci, ".3f"),
+            interval(scores.auc.ci, ".3f"),
         ]
         for name, scores in pooled.scores.items()
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from violence_detection import setting_names
 from violence_detection.datasets import camera_and_time, synthetic, video_folder
 from violence_detection.datasets.labels import renamed_labels
 from violence_detection.datasets.manifest import part_suffix
@@ -413,7 +414,8 @@ def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
     Where the run was trained on existing features, the settings of feature extraction had no
     effect and are left out; the feature space holds the real ones.
     """
-    settings = dict(trained.get("settings", {}))
+    names = {setting.name for setting in TrainConfig.settings()}
+    settings = setting_names.with_new_names(trained.get("settings", {}), names)
     if settings.get("features"):
         for name in TrainConfig.names_in("extract"):
             settings.pop(name, None)

@@ -1,9 +1,11 @@
 """Console text that several commands share; it imports no NumPy."""
 
+import itertools
 import os
+import re
 import shlex
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +26,8 @@ LEAK_KINDS = {
 }
 _LABEL = 12  # columns of a line's label
 _PROGRAM = "violence-detection "
+_ROW = re.compile(rf" {{{_LABEL}}}.*\S {{2,}}\S")  # of a table
+_LAST_CELL = re.compile(r"(?:(.*\S)  +)?(\s*\S.*)")
 _COLOURS = {"warning": "yellow", "caution": "yellow", "problems": "red", "failed": "red"}
 _GOOD = ("No problems found.",)
 
@@ -185,29 +189,53 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
     label. A command of this program is broken as a shell takes it.
 
     Args:
-        lines: Each begins with a label of up to 11 characters and spaces up to column 12, or has
-            no label.
+        lines: Each begins with a label of up to 11 characters and spaces up to column 12, or is a
+            sentence, or a row of a table, which is not broken.
         columns: The width, of 40 or more.
     """
+    if columns < 40:
+        return list(lines)
     wrapped = []
-    for line in lines:
+    for line in _fitting_tables(lines, columns):
         label, text = line[:_LABEL], line[_LABEL:]
+        indent = len(line) - len(line.lstrip())
         has_label = label.strip() and label.endswith(" ") and not text.startswith(" ")
-        if len(line) <= columns or columns < 40 or not (has_label or line.startswith(" " * _LABEL)):
+        is_sentence = not indent and "  " not in line
+        if len(line) <= columns:
             wrapped.append(line)
-            continue
-        if label.startswith("next") and text.startswith(_PROGRAM):
+        elif label.startswith("next") and text.startswith(_PROGRAM):
             wrapped += wrap_command(text, columns, label, " " * _LABEL)
-            continue
-        wrapped += textwrap.wrap(
-            text,
-            columns,
-            initial_indent=label,
-            subsequent_indent=" " * _LABEL,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
+        elif is_sentence:
+            wrapped += _wrap(line, columns)
+        elif has_label or indent == _LABEL:
+            wrapped += _wrap(text, columns, label, " " * _LABEL)
+        elif indent > _LABEL and not _ROW.match(line):
+            wrapped += _wrap(line.strip(), columns, " " * indent, " " * indent)
+        else:  # of a row, the last cell goes below the others
+            cells, last = _LAST_CELL.fullmatch(line).groups()
+            wrapped += [cells, f"{'':{_LABEL}s}{last}"] if cells else [line]
     return wrapped
+
+
+def _wrap(text: str, columns: int, first: str = "", later: str = "") -> list[str]:
+    """A text broken at spaces, with these beginnings of lines."""
+    return textwrap.wrap(
+        text,
+        columns,
+        initial_indent=first,
+        subsequent_indent=later,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _fitting_tables(lines: Sequence[str], columns: int) -> Iterator[str]:
+    """The lines; a table that is too wide is moved to the left as far as needed."""
+    for is_table, block in itertools.groupby(lines, lambda line: bool(_ROW.match(line))):
+        rows = list(block)
+        excess = max(map(len, rows)) - columns
+        moves = is_table and len(rows) > 1 and 0 < excess <= _LABEL
+        yield from (row[excess:] for row in rows) if moves else rows
 
 
 def wrap_command(text: str, columns: int, first: str = "", later: str = "") -> list[str]:
