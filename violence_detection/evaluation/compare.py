@@ -64,7 +64,8 @@ class ComparedRun:
 
     @classmethod
     def open(cls, run_dir: str, *, split: str, features: str | None = None) -> Self:
-        """
+        """Opens a run and its features for a comparison.
+
         Args:
             run_dir: Folder of the run.
             split: The split to compare on.

@@ -42,7 +42,8 @@ class EvaluateConfig(CommandConfig):
     blur_faces: bool = option(
         False,
         "Pixelate moving regions of these frames, and cover detected faces. A person who stands "
-        "still and whose face is not detected stays recognisable; only --no-show-frames prevents that.",
+        "still and whose face is not detected stays recognisable; only --no-show-frames prevents "
+        "that.",
         group="Output",
     )
     read_videos: bool = option(

@@ -81,7 +81,8 @@ class ScoredFootage:
         )
 
     def check_support(self, per_hour: float) -> None:
-        """
+        """Checks that the footage is long enough to show a rate of false alarms.
+
         Raises:
             EvidenceError: If the footage is too short to show the rate even without an alarm.
         """

@@ -140,7 +140,8 @@ class _WindowCache:
         }
 
     def windows_of(self, path: Path) -> list[Window]:
-        """
+        """The scored windows of a video, from the run's folder or by prediction.
+
         Raises:
             VideoError: If the video cannot be read.
         """

@@ -51,7 +51,8 @@ class Dataset:
 
     @classmethod
     def open(cls, features: str, normal_class: str | None) -> Self:
-        """
+        """Opens the features of a dataset.
+
         Raises:
             CacheError: If there are no features of a finished extraction, or of one class only.
             ConfigError: If the normal class is not recognised.
@@ -65,13 +66,6 @@ class Dataset:
     def digests(self) -> frozenset[str]:
         """Digests of the contents of its videos."""
         return frozenset(entry.digest for entry in self.entries) - {""}
-
-
-def run_cross_dataset(
-    features: Sequence[str], config: CrossDatasetConfig, *, force: bool = False
-) -> CrossDatasetResult:
-    """Trains on each dataset and scores each run on all; see `CrossDatasetStage`."""
-    return CrossDatasetStage(features, config, force=force).run()
 
 
 class CrossDatasetStage:

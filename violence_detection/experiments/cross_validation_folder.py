@@ -61,7 +61,8 @@ class FinishedCrossValidation:
 
     @classmethod
     def open(cls, folder: str) -> Self:
-        """
+        """Reads the results and the predictions of a finished cross-validation.
+
         Raises:
             RunError: If it is not finished, or a file is missing, damaged or of another version.
         """

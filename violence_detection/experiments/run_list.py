@@ -72,12 +72,12 @@ def list_runs(folder: Path) -> RunTable:
     if not folder.is_dir():
         raise ConfigError(f"--checkpoint-dir must be a folder of runs. Received: {folder}")
     rows, unreadable = [], []
-    for path, names, found in os.walk(folder):
-        reader = next((reader for file, reader in _READERS.items() if file in found), None)
-        names.sort()
+    for path, subfolders, names in os.walk(folder):
+        reader = next((reader for file, reader in _READERS.items() if file in names), None)
+        subfolders.sort()
         if reader is None:
             continue
-        names.clear()
+        subfolders.clear()
         place = Path(path)
         name = str(place.relative_to(folder)) if place != folder else place.name
         try:
@@ -102,7 +102,8 @@ def _read_run(folder: Path, name: str) -> RunRow:
     run = Run(folder)
     config = files.read_json(folder / _RUN_RECORD)
     settings = config.get("settings") or {}
-    row = {"name": name, "kind": "run", "head": str(settings.get("head", ""))}
+    kind = "federation" if config.get("federation") else "run"
+    row = {"name": name, "kind": kind, "head": str(settings.get("head", ""))}
     if "feature_space" in config:
         row |= _space(FeatureSpace.from_json(config["feature_space"]))
         row["dataset"] = config["dataset"]["name"]

@@ -270,10 +270,6 @@ class ExportedModel:
         """The outputs of the file for each window, whose frames are read from its file."""
         return [self._predict(window.inputs(frame_input)) for window in windows]
 
-    def measure_window_latency(self, window: CheckWindow, frame_input: "FrameInput") -> Latency:
-        """The time of a call with the frames of a window; see `measure_latency`."""
-        return self.measure_latency(window.inputs(frame_input))
-
     def measure_latency(self, inputs: Mapping[str, np.ndarray]) -> Latency:
         """The time of a call with one clip, after a call that does not count."""
         for _ in range(_WARMUP_CALLS):

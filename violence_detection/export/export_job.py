@@ -282,8 +282,8 @@ def _find_videos(entries: list[ManifestEntry], folder: Path) -> list[VideoPart]:
     unchanged, reason = summary_cache.unchanged_videos(entries, folder)
     if reason:
         raise DatasetError(
-            "The validation videos must exist, to check the file on them; --dataset-path names their "
-            f"folder. Received: {reason}"
+            "The validation videos must exist, to check the file on them; --dataset-path names "
+            f"their folder. Received: {reason}"
         )
     return [VideoPart(folder / video.path, video.start_s, video.end_s) for video in unchanged]
 

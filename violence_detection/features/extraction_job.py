@@ -346,7 +346,8 @@ class ExtractionJob:
             )
 
     def check_any_usable(self) -> None:
-        """
+        """Checks that a video could be read.
+
         Raises:
             DatasetError: If no video can be read.
         """

@@ -12,8 +12,8 @@ from violence_detection.features.feature_space import FeatureSpace
 
 # The settings that decide on videos, recordings and features.
 _REPEATED = frozenset(
-    "dataset_name frames_fps clip_s group_pattern backbone weights stream frames segments frame_size "
-    "engine mixed_precision views view_kinds seed".split()
+    "dataset_name frames_fps clip_s group_pattern backbone weights stream frames segments "
+    "frame_size engine mixed_precision views view_kinds seed".split()
 )
 KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
 
@@ -37,7 +37,8 @@ class WeightsOrigin:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """
+        """The inverse of `to_json`.
+
         Raises:
             KeyError, TypeError: If the source is missing.
         """

@@ -194,7 +194,8 @@ class AggregateConfig(CommandConfig):
 
 
 def check_run_name(run: str | None) -> None:
-    """
+    """Checks the name of a run.
+
     Raises:
         ConfigError: If it is not the name of a folder.
     """

@@ -77,7 +77,8 @@ class Coordinator:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """
+        """Opens the federation in a folder.
+
         Raises:
             ConfigError: If the folder has no federation.
             RunError: If its record is damaged.

@@ -105,7 +105,8 @@ class Federation:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """
+        """The inverse of `to_json`, for values that anybody may have written.
+
         Raises:
             ConfigError: If a setting is unknown here, or out of range.
             KeyError, TypeError, ValueError, AttributeError, CacheError: If it is something else.

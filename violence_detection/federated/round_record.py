@@ -119,9 +119,9 @@ class RoundRecord:
 
     def table_rows(self) -> list[dict[str, Any]]:
         """A row for each site and for each thing left out, see `TABLE_COLUMNS`."""
-        both = {"round": self.round, "kind": self.kind}
+        common = {"round": self.round, "kind": self.kind}
         rows = [
-            both
+            common
             | {
                 "site": row.site,
                 "name": row.name,
@@ -136,7 +136,7 @@ class RoundRecord:
             for row in self.sites
         ]
         return rows + [
-            both | {"name": item.what, "left_out": item.reason} for item in self.left_out
+            common | {"name": item.what, "left_out": item.reason} for item in self.left_out
         ]
 
     def to_json(self) -> dict[str, Any]:

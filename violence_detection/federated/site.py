@@ -26,6 +26,7 @@ from violence_detection.training import batching
 
 if TYPE_CHECKING:
     from violence_detection.federated.local_training import LocalTraining
+    from violence_detection.training.training_state import ValidationScores
 
 log = logging.getLogger(__name__)
 
@@ -126,37 +127,33 @@ class Site:
         model = classifier.load_model(model_path)
         if federation.kind == "weights":
             result = training.train_round(federation.round, model, federation.model_digest)
-            scores = result.validation
             facts |= {
                 "loss": result.loss,
                 "seconds": round(result.seconds, 3),
-                "validation": {},
+                "validation": self._validation_facts(result.validation),
             }
-            if scores is not None:
-                facts["validation"] = {
-                    "videos": len(self._clips["validation"]),
-                    "loss": scores.loss,
-                    "accuracy": scores.accuracy,
-                    "auc": scores.auc,
-                }
             arrays = {f"w{number:05d}": array for number, array in enumerate(result.weights)}
             return update_file.encode(facts, arrays), facts
         scores, histogram = training.measure(model), ScoreHistogram.nothing()
-        facts["validation"] = {}
         if scores is not None:
             clips = self._clips["validation"]
             histogram = ScoreHistogram.of(
                 training.validation_probability, clips.labels, clips.groups
             )
-            facts["validation"] = {
-                "videos": len(clips),
-                "loss": scores.loss,
-                "accuracy": scores.accuracy,
-                "auc": scores.auc,
-            }
-        facts |= {"scores": histogram.to_facts()}
+        facts |= {"validation": self._validation_facts(scores), "scores": histogram.to_facts()}
         arrays = {ARRAY: histogram.counts.astype(np.int64)}
         return update_file.encode(facts, arrays), facts
+
+    def _validation_facts(self, scores: "ValidationScores | None") -> dict[str, Any]:
+        """The scores on the site's validation videos; empty where there are none."""
+        if scores is None:
+            return {}
+        return {
+            "videos": len(self._clips["validation"]),
+            "loss": scores.loss,
+            "accuracy": scores.accuracy,
+            "auc": scores.auc,
+        }
 
     def _training_for(self, federation: Federation) -> "LocalTraining":
         from violence_detection.federated.local_training import LocalTraining

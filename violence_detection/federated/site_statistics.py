@@ -226,7 +226,8 @@ class MomentForms:
     def moments(
         self, statistics: SiteStatistics, arrays: Mapping[str, np.ndarray]
     ) -> dict[str, Moments]:
-        """
+        """The moments of a site, from its counts and its arrays.
+
         Raises:
             BadUpdateError: If the counts are of other inputs, or a sum of squares is negative.
         """
@@ -266,7 +267,8 @@ def common_classes(sites: Sequence[SiteStatistics], normal_class: str | None) ->
 
 
 def check_labels(site: SiteStatistics, classes: Sequence[str]) -> None:
-    """
+    """Checks that every label of a site is a class of the federation.
+
     Raises:
         BadUpdateError: If a label of the site is none of the classes.
     """

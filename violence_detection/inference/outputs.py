@@ -122,7 +122,8 @@ class Outputs:
             video_writer.choose_codec()
 
     def check_unoccupied(self, *, force: bool) -> None:
-        """
+        """Checks that no output replaces a file that must stay.
+
         Raises:
             ConfigError: If a file exists and `force` is not given, or is one of the sources.
         """

@@ -44,7 +44,8 @@ def is_bags(features: np.ndarray) -> bool:
 
 
 def check_outputs(names: list[str]) -> None:
-    """
+    """Checks that outputs can be learned from bags of segments.
+
     Raises:
         ConfigError: If an output cannot be had of bags.
     """

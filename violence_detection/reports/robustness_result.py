@@ -35,7 +35,8 @@ class ConditionScores:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """
+        """The inverse of `to_json`.
+
         Raises:
             KeyError: If a score is missing.
         """

@@ -12,7 +12,8 @@ from violence_detection.units import counted
 
 _GAP = 2  # columns between cells
 _FEWEST = 8  # characters of a text that is cut
-_MOST_NAME = 32
+_MOST_NAME, _MOST_CELL = 32, 24  # characters
+_KEPT_NEED = 6  # a column of this need or more is never left out
 _CUT_RATHER = 6  # characters that a text loses rather than that a column is left out
 _DIGITS = re.compile(r"-[0-9a-f]{8}$")  # of the folder's path, in the name of a dataset
 
@@ -166,7 +167,7 @@ def table_lines(rows: Sequence[RunRow], width: int) -> list[str]:
         widths = [
             min(
                 max(len(column.title), *(len(column.text(row)) for row in rows)),
-                _MOST_NAME if column.need == 9 else 24,
+                _MOST_NAME if column.title == "name" else _MOST_CELL,
             )
             for column in columns
         ]
@@ -178,7 +179,7 @@ def table_lines(rows: Sequence[RunRow], width: int) -> list[str]:
             widths[widest] -= excess
             break
         least = min(columns, key=lambda column: column.need)
-        if least.need > 5:  # what must stay: the name gives way
+        if least.need >= _KEPT_NEED:  # the name gives way
             widths[0] = max(_FEWEST, widths[0] - excess)
             break
         columns.remove(least)
@@ -216,6 +217,6 @@ def write_page(path: Path, table: RunTable) -> None:
         "run_table.html.j2",
         title="Violence detection: runs",
         table=table,
-        count=counted(len(table.rows), "entry").replace("entrys", "entries"),
+        count=counted(len(table.rows), "row"),
     )
     files.write_text(path, page)

@@ -61,7 +61,8 @@ class Steps:
         self._show, self._done = show, done
 
     def __call__(self, text: str = "") -> None:
-        """
+        """Counts an item as done.
+
         Args:
             text: Shown in place of the rate: `loss 0.412, val_loss 0.498`.
         """

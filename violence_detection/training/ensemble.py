@@ -105,8 +105,8 @@ class EnsembleStage:
                     f"outputs={outputs} ({member.run.dir})"
                 )
         first, *others = self._members
-        for other in others:
-            _check_pair(first, other)
+        for member in others:
+            _check_pair(first, member)
         self._space = FeatureSpace.joined([member.record.feature_space for member in self._members])
         self._caches = [FeatureCache.open(member.record.features) for member in self._members]
         self._run = run_setup.choose_run(
@@ -183,30 +183,31 @@ class EnsembleStage:
         return results
 
 
-def _check_pair(first: Member, other: Member) -> None:
+def _check_pair(first: Member, second: Member) -> None:
     """Checks that two runs answer the same question, and learned from the same videos.
 
     Raises:
         ConfigError: If they do not.
     """
-    pair = f"{first.run.dir} and {other.run.dir}"
-    one, two = first.record, other.record
-    if one.classes != two.classes:
+    pair = f"{first.run.dir} and {second.run.dir}"
+    record, second_record = first.record, second.record
+    if record.classes != second_record.classes:
         raise ConfigError(
-            f"Runs of an ensemble must have the same classes. Received: {', '.join(one.classes)} "
-            f"and {', '.join(two.classes)} ({pair})"
+            "Runs of an ensemble must have the same classes. Received: "
+            f"{', '.join(record.classes)} and {', '.join(second_record.classes)} ({pair})"
         )
-    if one.fingerprint == two.fingerprint:
+    if record.fingerprint == second_record.fingerprint:
         raise ConfigError(
-            "Runs of an ensemble must be of different feature spaces; `train --members N --ensemble` "
-            f"averages runs of one. Received: {one.feature_space.name} twice ({pair})"
+            "Runs of an ensemble must be of different feature spaces; `train --members N "
+            f"--ensemble` averages runs of one. Received: {record.feature_space.name} twice "
+            f"({pair})"
         )
-    if abs(one.window_s - two.window_s) > _WINDOW_SHARE * one.window_s:
+    if abs(record.window_s - second_record.window_s) > _WINDOW_SHARE * record.window_s:
         raise ConfigError(
             "Runs of an ensemble must have windows of the same length. Received: "
-            f"{one.window_s:g} s and {two.window_s:g} s ({pair})"
+            f"{record.window_s:g} s and {second_record.window_s:g} s ({pair})"
         )
-    ours, theirs = first.videos, other.videos
+    ours, theirs = first.videos, second.videos
     differing = sorted(
         path for path in ours.keys() | theirs.keys() if ours.get(path) != theirs.get(path)
     )
@@ -216,7 +217,7 @@ def _check_pair(first: Member, other: Member) -> None:
             "Runs of an ensemble must be trained on the same videos with the same split: what one "
             "was trained on cannot be validation of another. Received: "
             f"{len(differing)} videos that differ, e.g. {path}, {_place(ours.get(path))} in "
-            f"{first.run.dir} and {_place(theirs.get(path))} in {other.run.dir}"
+            f"{first.run.dir} and {_place(theirs.get(path))} in {second.run.dir}"
         )
 
 

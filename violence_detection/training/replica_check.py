@@ -49,11 +49,11 @@ def difference_to_one_device(virtual_devices: int | None) -> tuple[int, float]:
     )
     import tensorflow as tf
 
-    one = dataclasses.replace(several, strategy=tf.distribute.OneDeviceStrategy(_first_device()))
+    single = dataclasses.replace(several, strategy=tf.distribute.OneDeviceStrategy(_first_device()))
     if not several.gpus:
-        one = dataclasses.replace(several, strategy=tf.distribute.get_strategy())
+        single = dataclasses.replace(several, strategy=tf.distribute.get_strategy())
     start, reached = _trained(several)
-    _, expected = _trained(one)
+    _, expected = _trained(single)
     way = float(np.linalg.norm(expected - start))
     return several.replicas, float(np.linalg.norm(reached - expected)) / way
 

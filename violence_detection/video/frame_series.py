@@ -151,7 +151,7 @@ def read_series(path: Path) -> FrameSeries | None:
 
 
 def _numbered(name: str) -> re.Match[str] | None:
-    """What comes before the number of a picture, and the number; None for other names."""
+    """A match of the text before the number of a picture, and of the number; None for others."""
     stem, ending = os.path.splitext(name)
     return _NUMBERED.fullmatch(stem) if ending.lower() in ENDINGS else None
 
@@ -162,4 +162,5 @@ def _listed(folder: Path) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4)  # the videos of a folder of a million pictures are opened in turn
 def _names_in(folder: Path, mtime_ns: int) -> tuple[str, ...]:
-    return tuple(name for name in os.listdir(folder) if not name.startswith("."))
+    with os.scandir(folder) as entries:
+        return tuple(entry.name for entry in entries if not entry.name.startswith("."))

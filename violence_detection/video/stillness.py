@@ -37,7 +37,8 @@ class Stillness:
         self._step = 1  # every frame is kept, every second, every fourth, …
 
     def add(self, frame: np.ndarray) -> None:
-        """
+        """Compares a further frame with those so far.
+
         Args:
             frame: uint8 (H, W, 3) BGR.
         """

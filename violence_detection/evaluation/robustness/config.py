@@ -30,8 +30,8 @@ class RobustnessConfig(CommandConfig):
     features: str | None = same_as(
         EvaluateConfig,
         "features",
-        "Features whose videos are corrupted, as --features of evaluate; default: those of the run's "
-        "training.",
+        "Features whose videos are corrupted, as --features of evaluate; default: those of the "
+        "run's training.",
     )
     dataset_path: str | None = option(
         None,
