@@ -105,6 +105,9 @@ class Rule:
         if self.path:
             return units.absolute_path(value)
         if self.registry and value not in self.words:
+            for part in registry.parse(value) if self.words else ():
+                if part.name in self.words:
+                    raise ConfigError(f"`{name}` must name {part.name} alone. Received: {value}")
             return registry.check(self.registry, value)
         return value
 

@@ -100,6 +100,11 @@ def test_anything_else_is_refused(tmp_path, text):
         read(tmp_path, text)
 
 
+def test_a_line_whose_frames_are_no_numbers_is_named(tmp_path):
+    with pytest.raises(DatasetError, match="line 1 has frames that are no numbers: x 165 -1 -1"):
+        read(tmp_path, "Abuse028_x264.mp4  Abuse  x  165  -1  -1")
+
+
 LENGTH = FileLength(20.0, 10.0)
 
 

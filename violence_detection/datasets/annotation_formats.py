@@ -52,8 +52,9 @@ def read_annotations(path: Path) -> tuple[str, list[Annotation]]:
             raise DatasetError(f"Annotations must have 200 MB at most. Received: {path}")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        reason = "not there" if isinstance(error, FileNotFoundError) else error
         raise DatasetError(
-            f"Annotations must be a text file in UTF-8. Received: {path} ({error})"
+            f"Annotations must be a text file in UTF-8. Received: {path} ({reason})"
         ) from error
     start = text.lstrip()[:1]
     name, parse = _FORMATS.get(start, ("UCF-Crime's text", _ucf_crime))
@@ -78,6 +79,8 @@ def _ucf_crime(text: str) -> Iterator[Annotation]:
         if len(fields) != _UCF_FIELDS:
             raise ValueError(f"line {number} has {len(fields)} fields, not {_UCF_FIELDS}")
         file, label, *frames = fields
+        if not all(re.fullmatch(r"-?\d+", frame, re.ASCII) for frame in frames):
+            raise ValueError(f"line {number} has frames that are no numbers: {' '.join(frames)}")
         numbers = [int(frame) for frame in frames]
         pairs = [pair for pair in (numbers[:2], numbers[2:]) if pair != [-1, -1]]
         place = f"line {number}"

@@ -82,6 +82,11 @@ class OutputSet:
         if len(set(names)) < len(names):
             raise ConfigError(f"`outputs` must name each output once. Received: outputs={spec}")
         outputs = [registry.load("outputs", str(part), count=classes) for part in parts]
+        if not any(output.weight for output in outputs):
+            raise ConfigError(
+                f"`outputs` must have a weight above 0, or nothing is learned. Received: "
+                f"outputs={spec}"
+            )
         if classes > 2 and CLASSES not in names:
             raise ConfigError(
                 f"`outputs` must have `classes` for more than two classes. Received: outputs={spec}"
