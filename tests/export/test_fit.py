@@ -59,10 +59,11 @@ def test_the_fastest_file_that_fits_is_kept(run):
 
 
 @pytest.mark.slow
-def test_a_limit_that_nothing_keeps_is_named(run, tmp_path):
+def test_a_limit_that_nothing_keeps_is_named(run_dir, tmp_path):
     flags = ["--scope", "classifier", "--format", "keras", "--output", str(tmp_path)]
-    asked = ["export", run, *flags, "--fit", "mb<=0.000001, ms<=1000"]
+    asked = ["export", str(run_dir), *flags, "--fit", "mb<=0.000001, ms<=1000"]
     shown = CliRunner().invoke(cli.main, asked)
     assert shown.exit_code == 3, shown.output
     assert "kept        none: no variant keeps mb<=1e-06 (the best is" in shown.stdout
+    assert "; --format tflite has float16 and int8 as well" in shown.stdout
     assert [item.name for item in tmp_path.iterdir()] == ["fit.json"]

@@ -228,7 +228,7 @@ class FitStage:
             tried=rows,
             kept=kept,
             path=path,
-            reason="" if kept else _why_nothing_fits(self._limits, rows),
+            reason="" if kept else _why_nothing_fits(self._limits, rows, self._config.format),
         )
         files.write_json(self._output / "fit.json", fit.to_json())
         return fit
@@ -256,9 +256,13 @@ def _replace(source: Path, folder: Path, *, force: bool) -> None:
     shutil.move(source, folder)
 
 
-def _why_nothing_fits(limits: Sequence[Limit], rows: Sequence[TriedVariant]) -> str:
+def _why_nothing_fits(
+    limits: Sequence[Limit], rows: Sequence[TriedVariant], format_name: str
+) -> str:
     """The limits that no file keeps, with the best that there is; or that they exclude each
-    other."""
+    other. A format of one precision says which has more."""
+    precisions = registry.module("formats", format_name).TOLERANCES
+    more = "" if len(precisions) > 1 else "; --format tflite has float16 and int8 as well"
     alone = []
     for limit in limits:
         values = [getattr(row, limit.measure) for row in rows]
@@ -268,5 +272,5 @@ def _why_nothing_fits(limits: Sequence[Limit], rows: Sequence[TriedVariant]) -> 
             shown = "not known" if best is None else f"{best:.3g}"
             alone.append(f"{limit} (the best is {shown})")
     if alone:
-        return f"no variant keeps {' or '.join(alone)}"
-    return f"no variant keeps {', '.join(map(str, limits))} together"
+        return f"no variant keeps {' or '.join(alone)}{more}"
+    return f"no variant keeps {', '.join(map(str, limits))} together{more}"
