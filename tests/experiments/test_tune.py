@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 from support.training import train_quickly
 
+from violence_detection import cli
 from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.experiments import tune as tune_module
@@ -396,8 +398,8 @@ def test_a_killed_search_is_resumed(features_dir, tmp_path, sent, status):
         process.send_signal(sent)
         stderr = process.communicate(timeout=30)[1]
     assert process.returncode == status, stderr
-    done = subprocess.run([*words, "--resume"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(cli.main, ["tune", *map(str, settings), "--resume"])
+    assert done.exit_code == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["trials"], result["retried"]) == (3, 1)
     failed = [row for row in trials_of(tmp_path) if row["state"] == "fail"]

@@ -34,13 +34,13 @@ def run(tmp_path_factory) -> Path:
     """A run of a hardly trained head; at its low temperature probabilities are far apart."""
     root = tmp_path_factory.mktemp("documented")
     videos = draw_two_classes(root / "videos", each=4)
-    run = train_on_videos(videos, root, backbone="mobilenet", stream="motion(focus=true)")
+    run = train_on_videos(videos, root, backbone="mobilenet", stream="motion")
     results = run / "training_results.json"
     results.write_text(json.dumps(json.loads(results.read_text()) | {"temperature": 0.01}))
     return run
 
 
-@pytest.fixture(scope="module", params=[16, pytest.param(46, marks=pytest.mark.thorough)])
+@pytest.fixture(scope="module", params=[8, pytest.param(46, marks=pytest.mark.thorough)])
 def video(request, tmp_path_factory) -> Path:
     """A square that moves at another speed in each second of a video of some seconds."""
     path = tmp_path_factory.mktemp("long") / "video.mp4"
@@ -63,7 +63,7 @@ def predicted(run, video) -> np.ndarray:
     """Start and probability of each window by `predict`, (windows, 2)."""
     windows = Predictor.load(run, batch_size=8).predict_video(video).windows
     rows = np.array([(window.start_s, window.probability) for window in windows])
-    assert len(rows) > 25 and rows[:, 1].std() > 3 * TOLERANCE  # otherwise equality says little
+    assert len(rows) > 10 and rows[:, 1].std() > 3 * TOLERANCE  # otherwise equality says little
     return rows
 
 
