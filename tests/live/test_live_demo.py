@@ -9,12 +9,23 @@ from click.testing import CliRunner
 
 from violence_detection.cli import main
 
+# The training of a demo takes most of the time, and another test is of it.
+PROGRAM = """
+from violence_detection.system import devices
+devices.import_tensorflow()
+from violence_detection.training import train
+train_classifier, quick = train.train_classifier, {"head": "linear", "calibrate_by": "validation"}
+train.train_classifier = lambda config: train_classifier(config.with_settings(**quick))
+from violence_detection.cli import main
+main()
+"""
+
 
 @pytest.mark.slow
 def test_a_short_demo_watches_drawn_cameras(short_tmp):
     words = ["demo", "--output", str(short_tmp / "demo"), "--clips", "40", "--epochs", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "violence_detection", *words, "--live", "--for", "10", "--json"],
+        [sys.executable, "-c", PROGRAM, *words, "--live", "--for", "10", "--json"],
         capture_output=True,
         text=True,
         timeout=300,

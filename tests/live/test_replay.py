@@ -38,6 +38,24 @@ def _watch_randomly(watch, seed, seconds):
             watch.judge_windows("door", score)
 
 
+def test_figures_that_come_while_a_watch_ends_do_not_replace_its_last_minute(tmp_path):
+    watch = PlayedWatch(write_cameras_file(tmp_path, CAMERAS))
+    with watch.running():
+        watch.say_state("door", "up")
+        watch.judge_windows("door", 0.1, *[0.97] * 5)
+        watch.say_status("door", is_handled=False)  # while its clip is finished
+    with EventStore.reader(watch.file.data / STORE) as reader:
+        minutes = list(reader.minutes("door", first=0, last=2**40))
+        assert sum(len(minute.stretches) for minute in minutes) == 6
+        (event,) = reader.events()
+    camera = watch.file.camera("door")
+    with EventStore.reader(watch.file.data / STORE) as reader:
+        digest = settings_digest(camera)
+        times = {"from_ms": event.start_ms - 600_000, "to_ms": event.start_ms + 600_000}
+        replayed = replay_camera(reader, camera, settings_digest=digest, **times)
+    assert replayed.same is True and len(replayed.events) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_replay_equals_live(tmp_path, seed):

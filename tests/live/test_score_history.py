@@ -9,7 +9,9 @@ from support.watch_files import write_cameras_file
 
 from violence_detection import cli
 from violence_detection.live.configuration import cameras_file
+from violence_detection.live.configuration.config import ReplayConfig
 from violence_detection.live.configuration.kept_calibrations import run_digest
+from violence_detection.live.replaying.score_history import replay
 from violence_detection.live.storage.event_records import JudgedStretch, Minute, StoredEvent
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.supervision.watch_parts import STORE
@@ -53,6 +55,23 @@ def watched(tmp_path_factory):
         store.record_start(event)
         store.record_verdict(event.id, "violent", by="anna")
     return path
+
+
+def test_the_last_minute_of_a_watch_that_has_ended_is_replayed(tmp_path):
+    path = write_cameras_file(tmp_path, CAMERAS.replace("false_alarms_per_hour", "threshold"))
+    file = cameras_file.load(path)
+    now_ms = 60_000_000 + 30_000
+    with EventStore.open(file.data / STORE, ballast_bytes=0, now_ms=lambda: now_ms) as store:
+        stretches = tuple(
+            JudgedStretch(now_ms - 30_000 + 1000 * n, now_ms - 28_000 + 1000 * n, score)
+            for n, score in enumerate([0.1, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1])
+        )
+        store.record_minutes([Minute("door", 1000, run_digest(file.run), 1, 0, stretches, 2000)])
+    for passed_s in (0, 60):
+        result = replay(path, ReplayConfig(), clock=lambda: now_ms / 1000 + passed_s)
+        assert len(result.cameras[0].events) == 1
+    early = replay(path, ReplayConfig(), clock=lambda: now_ms / 1000 - 90)
+    assert early.cameras[0].events == ()
 
 
 def _run(*line, status=0):

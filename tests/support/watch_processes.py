@@ -141,13 +141,14 @@ class PlayedWatch:
         self.captures(camera)[-1].say(StateChange(state, reason, self.times.monotonic_s))
         self.handle()
 
-    def say_status(self, camera: str, **values: Any) -> None:
+    def say_status(self, camera: str, *, is_handled: bool = True, **values: Any) -> None:
         figures = dict.fromkeys("frames windows corrupt clock_jumps size_changes".split(), 0)
         figures |= dict.fromkeys("lag_s clock_offset_s unjudged_s ring_s".split(), 0.0)
         figures |= {"dropped": {}, "stride_s": 1.0, "ring_bytes": 0, "connections": 1}
         figures |= {"at_s": self.times.monotonic_s, "last_frame_s": self.times.monotonic_s}
         self.captures(camera)[-1].say(CaptureStatus(**figures | values))
-        self.handle()
+        if is_handled:
+            self.handle()
 
     def say_load(self, queue_age_s: float) -> None:
         working_s = 10.0 if queue_age_s > 0 else 0.0

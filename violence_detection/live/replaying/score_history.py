@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from violence_detection.errors import ConfigError, EvidenceError
+from violence_detection.errors import ConfigError, EvidenceError, ViolenceDetectionError
 from violence_detection.live.configuration import cameras_file
 from violence_detection.live.configuration.config import (
     CalibrateConfig,
@@ -24,6 +24,7 @@ from violence_detection.live.configuration.kept_calibrations import (
     read_calibrations,
     run_digest,
 )
+from violence_detection.live.processes.supervisor_requests import RequestClient
 from violence_detection.live.replaying.replay import (
     MINUTE_MS,
     CameraReplay,
@@ -33,7 +34,7 @@ from violence_detection.live.replaying.replay import (
 from violence_detection.live.replaying.threshold_calibration import Calibration, calibrate
 from violence_detection.live.storage.event_list import EventFilter, list_events
 from violence_detection.live.storage.event_reader import EventReader
-from violence_detection.live.supervision.watch_parts import STORE
+from violence_detection.live.supervision.watch_parts import SOCKET, STORE
 from violence_detection.live.watching.camera_alerts import alert_settings
 from violence_detection.live.watching.watched_camera import settings_digest
 
@@ -79,6 +80,9 @@ def replay(
     names = [settings.camera] if settings.camera else [camera.name for camera in file.cameras]
     cameras = [_camera_of(file, name) for name in names]
     with EventReader.open(file.data / STORE) as reader:
+        if not settings.until and not _is_running(file):
+            # A watch that has ended has stored its last minute, although that is not over.
+            to_ms = max(to_ms, min(reader.last_minute_ms(), to_ms + MINUTE_MS))
         replays = tuple(
             replay_camera(
                 reader,
@@ -91,6 +95,15 @@ def replay(
             for camera in cameras
         )
     return ReplayResult(from_ms, to_ms, file.timezone, replays)
+
+
+def _is_running(file: WatchFile) -> bool:
+    """True if a watch of the file answers."""
+    try:
+        RequestClient(file.data / SOCKET).status()
+    except ViolenceDetectionError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ class WatchedCamera:
         self._novelty: float | None = None  # of the last judged window
         self.judged = self.unjudged = 0
         self._ended_events = 0  # of alerts that were replaced
+        self._has_ended = False
 
     @property
     def events(self) -> int:
@@ -94,7 +95,7 @@ class WatchedCamera:
     def add_window(self, window: JudgedWindow) -> None:
         """Adds the next window of its judge. One that its former judge gives after it is left out:
         the time is known already."""
-        if window.end_s <= self._known_s:
+        if window.end_s <= self._known_s or self._has_ended:
             return
         offset_s = self.clock_offset_s
         end_ms = self._clock.ms(window.end_s + offset_s)
@@ -115,6 +116,8 @@ class WatchedCamera:
     def add_status(self, status: CaptureStatus) -> None:
         """Adds the figures that its capture sends each second."""
         self._status = status
+        if self._has_ended:
+            return  # its last minute is stored, which another of the same time would replace
         self._store.record_minutes(self._minutes.add_status(self._clock.now_ms(), status))
 
     def order_stride(self, stride_s: float) -> None:
@@ -150,6 +153,7 @@ class WatchedCamera:
     def end(self) -> None:
         """Ends its event and stores what is left. Its capture must have ended."""
         self.alerts.finish()
+        self._has_ended = True
         self._store.record_minutes(self._minutes.end())
 
     def as_status(self, state: "CameraState", snoozed_until_ms: int | None) -> CameraStatus:
