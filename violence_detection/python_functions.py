@@ -24,7 +24,7 @@ from violence_detection.commands.train import result_lines as training_lines
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extraction_job import ExtractionResult
+from violence_detection.features.extraction_result import ExtractionResult
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.reports import pandas_tables
 from violence_detection.reports.cross_validation_result import CrossValidationResult

@@ -11,7 +11,7 @@ from support.extraction import SMALL, build_once  # noqa: E402
 
 from violence_detection.features.config import ExtractConfig  # noqa: E402
 from violence_detection.features.extract import extract_features  # noqa: E402
-from violence_detection.features.extraction_job import ExtractionResult  # noqa: E402
+from violence_detection.features.extraction_result import ExtractionResult  # noqa: E402
 from violence_detection.features.extractor import FeatureExtractor  # noqa: E402
 from violence_detection.system.processes import ProcessPool  # noqa: E402
 

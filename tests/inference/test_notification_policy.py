@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.inference.alert_policy import PRIORITIES, Event, EventChange
-from violence_detection.inference.notification_policy import (
+from violence_detection.inference.notification_policy import NotificationPolicy
+from violence_detection.inference.notification_settings import (
     EscalationRule,
-    NotificationPolicy,
     NotificationSettings,
     QuietRule,
     SinkRule,

@@ -7,7 +7,8 @@ import pytest
 from support.features import SPACE
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.models.run import CONFIG_KEYS, FORMAT_VERSION, Run
+from violence_detection.models.run import Run
+from violence_detection.models.run_record import CONFIG_KEYS, FORMAT_VERSION
 from violence_detection.system import files
 
 CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)} | {

@@ -14,7 +14,7 @@ from violence_detection.features import config, space_lookup
 from violence_detection.reports import console
 
 if TYPE_CHECKING:
-    from violence_detection.features.extraction_job import ExtractionResult
+    from violence_detection.features.extraction_result import ExtractionResult
 
 _SLOW_S = 10.0  # of decoding: a video that takes as long is named
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))

@@ -18,7 +18,8 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import classification, delong, operating_cost, paired_tests
 from violence_detection.metrics.operating_cost import CostDifference, VideoTraffic
-from violence_detection.models.run import Run, RunRecord
+from violence_detection.models.run import Run
+from violence_detection.models.run_record import RunRecord
 from violence_detection.reports import findings
 from violence_detection.system import files
 from violence_detection.units import counted

@@ -18,7 +18,8 @@ from violence_detection.experiments.ablation_variants import (
     cumulative_steps,
     single_variants,
 )
-from violence_detection.experiments.fold_runner import FoldPlan, FoldRunner, FoldSetup
+from violence_detection.experiments.drawn_folds import FoldPlan
+from violence_detection.experiments.fold_runner import FoldRunner, FoldSetup
 from violence_detection.experiments.pooled_scores import PooledPredictions
 from violence_detection.experiments.stored_folds import StoredFolds, study_folder
 from violence_detection.experiments.study_features import open_features

@@ -24,15 +24,10 @@ from violence_detection.experiments import (
 )
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.cross_validation_folder import RECORD
+from violence_detection.experiments.drawn_folds import Fold, FoldPlan
 from violence_detection.experiments.fold_processes import FoldProcesses
 from violence_detection.experiments.fold_results import FoldResult, FoldResults
-from violence_detection.experiments.fold_runner import (
-    Fold,
-    FoldPlan,
-    FoldRunner,
-    FoldSetup,
-    TrainedFold,
-)
+from violence_detection.experiments.fold_runner import FoldRunner, FoldSetup, TrainedFold
 from violence_detection.experiments.fold_store import FoldStore
 from violence_detection.experiments.study_features import open_features
 from violence_detection.features import dataset

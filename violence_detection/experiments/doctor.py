@@ -227,7 +227,7 @@ class DoctorStage:
                 )
             return Outcome.ok(text)
 
-        help = "violence-detection check lists unreadable videos; --weights names a weights file"
+        help = "--backbone and --weights are those of the rehearsal; check lists unreadable videos"
         checks.run("extraction", extract, needs=("videos",), help=help)
         features = getattr(self, "_features", None)
         if features is None:
@@ -289,8 +289,10 @@ def few_videos_of(folder: VideoFolder, target: Path) -> Path:
             link.symlink_to(file.absolute())
         of_class = sum(row["label"] == video.label for row in rows)
         split = "validation" if of_class % 4 == 1 else "train"
+        # The split is given. Without recordings, a warning would seem to be about all videos.
+        places = {"split": split, "group": name}
         times = {"start_s": video.start_s, "end_s": video.end_s}
-        rows.append({"path": name, "label": video.label, "split": split, **times})
+        rows.append({"path": name, "label": video.label, **places, **times})
     columns = list(rows[0])
     files.write_csv(target / "videos.csv", columns, rows)
     return target

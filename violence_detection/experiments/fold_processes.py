@@ -12,7 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Self
 
 from violence_detection.errors import TrainingError
-from violence_detection.experiments.fold_runner import Fold, FoldRunner, FoldSetup, TrainedFold
+from violence_detection.experiments.drawn_folds import Fold
+from violence_detection.experiments.fold_runner import FoldRunner, FoldSetup, TrainedFold
 from violence_detection.system import devices, machine_checks, processes, progress
 from violence_detection.system.processes import ProcessKind, ProcessPool
 

@@ -9,7 +9,7 @@ from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME,
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.leakage import Leaks
-from violence_detection.experiments.fold_runner import Fold
+from violence_detection.experiments.drawn_folds import Fold
 from violence_detection.reports.cross_validation_scores import ScoreDifference
 from violence_detection.units import counted
 

@@ -1,4 +1,4 @@
-"""Draws the folds of a cross-validation, trains a classifier for each, and predicts its videos."""
+"""Trains a classifier for each fold of a cross-validation, and predicts its held-out videos."""
 
 import contextlib
 import dataclasses
@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import folds
-from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME
+from violence_detection.datasets.config import BY_CAMERA, BY_TIME
 from violence_detection.datasets.labels import classes_of, normal_entries, with_class_names
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.experiments.config import settings_of_run
+from violence_detection.experiments.drawn_folds import Fold, FoldPlan, draw_test_folds
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, threshold_selection
@@ -38,36 +38,6 @@ _TRAINING = "training"  # folder of the runs in progress, in that of the study
 
 
 @dataclass(frozen=True)
-class FoldPlan:
-    """The number of folds of a cross-validation, and how they are drawn.
-
-    Attributes:
-        folds: Number of folds of a repeat, >= 2.
-        repeats: Draws of each protocol; each has the next seed.
-        protocols: Whether folds are grouped (True) or random (False), for each protocol.
-        seed: The seed of the first repeat, for the draw and for the training.
-        validation_fraction: Fraction of the other folds that validates.
-        by: What is held out, as `datasets.config` lists it.
-        calibrate_by: `validation` or `folds`: the predictions that temperature and threshold of
-            each fold's model are chosen on.
-        share: Fraction of the training recordings that each fold is trained on.
-    """
-
-    folds: int
-    repeats: int
-    protocols: tuple[bool, ...]
-    seed: int
-    validation_fraction: float
-    by: str = BY_RECORDING
-    calibrate_by: str = "validation"
-    share: float = 1.0
-
-    def seed_of(self, repeat: int) -> int:
-        """The seed of a repeat, which counts from 1."""
-        return self.seed + repeat - 1
-
-
-@dataclass(frozen=True)
 class FoldSetup:
     """Everything from which another process makes the same folds and trainings.
 
@@ -82,38 +52,6 @@ class FoldSetup:
     plan: FoldPlan
     study_dir: Path
     entries: tuple[ManifestEntry, ...]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Videos that are held out together, and the split of all others.
-
-    Attributes:
-        grouped: Whether all videos of a recording are in one fold.
-        repeat, number: From 1.
-        entries: All videos; those of the fold have the split `test`, and those that its model
-            must not know, because they are later, have none.
-    """
-
-    grouped: bool
-    repeat: int
-    number: int
-    entries: list[ManifestEntry]
-
-    @property
-    def name(self) -> str:
-        kind = "grouped" if self.grouped else "random"
-        return f"{kind}_repeat_{self.repeat}_fold_{self.number}"
-
-    def rows(self, split: str) -> np.ndarray:
-        """Row numbers of the videos of a split, int64."""
-        rows = [row for row, entry in enumerate(self.entries) if entry.split == split]
-        return np.array(rows, np.int64)
-
-    @property
-    def training_rows(self) -> np.ndarray:
-        """Row numbers of the videos to train on, those for validation included, int64 ascending."""
-        return np.union1d(self.rows("train"), self.rows("validation"))
 
 
 @dataclass(frozen=True)
@@ -398,36 +336,3 @@ class FoldRunner:
             asked=self._train.decision.operating_point,
         )
         return temperature, threshold
-
-
-def draw_test_folds(entries: list[ManifestEntry], plan: FoldPlan) -> list[Fold]:
-    """All folds of a cross-validation, in the order in which they are trained.
-
-    Args:
-        entries: All videos, with their recordings.
-        plan: How the folds are drawn.
-
-    Raises:
-        ConfigError: If there are too few recordings.
-    """
-    return [
-        Fold(
-            grouped,
-            repeat,
-            number,
-            folds.with_fewer_recordings(split_entries, plan.share, seed=plan.seed_of(repeat)),
-        )
-        for grouped in plan.protocols
-        for repeat in range(1, plan.repeats + 1)
-        for number, split_entries in enumerate(
-            folds.evaluation_folds(
-                entries,
-                plan.folds,
-                seed=plan.seed_of(repeat),
-                grouped=grouped,
-                validation_fraction=plan.validation_fraction,
-                by=plan.by,
-            ),
-            1,
-        )
-    ]

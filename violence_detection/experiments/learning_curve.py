@@ -12,7 +12,8 @@ import numpy as np
 
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.experiments.fold_runner import FoldPlan, FoldSetup
+from violence_detection.experiments.drawn_folds import FoldPlan
+from violence_detection.experiments.fold_runner import FoldSetup
 from violence_detection.experiments.pooled_scores import PooledPredictions, estimate, value_of
 from violence_detection.experiments.stored_folds import StoredFolds, study_folder
 from violence_detection.metrics import intervals

@@ -7,14 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.experiments.drawn_folds import Fold, draw_test_folds
 from violence_detection.experiments.fold_processes import FoldProcesses
 from violence_detection.experiments.fold_results import FoldResult
-from violence_detection.experiments.fold_runner import (
-    Fold,
-    FoldSetup,
-    TrainedFold,
-    draw_test_folds,
-)
+from violence_detection.experiments.fold_runner import FoldSetup, TrainedFold
 from violence_detection.experiments.fold_store import FoldStore
 from violence_detection.experiments.pooled_scores import PooledPredictions
 from violence_detection.models.outputs.classes import is_violent

@@ -18,7 +18,8 @@ from violence_detection.errors import ConfigError, WeightsError
 from violence_detection.features.extraction_record import WeightsOrigin
 from violence_detection.features.run_extractor import extractor_of_run, weights_of_parts
 from violence_detection.inference.predictor import Predictor
-from violence_detection.models.run import VIDEO_COLUMNS, Run, RunRecord
+from violence_detection.models.run import VIDEO_COLUMNS, Run
+from violence_detection.models.run_record import RunRecord
 from violence_detection.reports import model_card
 from violence_detection.system import devices, files
 from violence_detection.video import video_file

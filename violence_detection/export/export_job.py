@@ -33,7 +33,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.frame_formats import FrameFormat
 from violence_detection.features.run_extractor import weights_of_parts
-from violence_detection.models.run import Run, RunRecord
+from violence_detection.models.run import Run
+from violence_detection.models.run_record import RunRecord
 from violence_detection.system.processes import MEMORY_LIMIT_BYTES, ProcessPool
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.video_file import VideoPart

@@ -22,12 +22,9 @@ from violence_detection.errors import (
 from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extraction_job import (
-    ExtractionJob,
-    ExtractionPlan,
-    ExtractionResult,
-)
+from violence_detection.features.extraction_job import ExtractionJob
 from violence_detection.features.extraction_record import ExtractionRecord, WeightsOrigin
+from violence_detection.features.extraction_result import ExtractionPlan, ExtractionResult
 from violence_detection.features.extractor import ExtractorSettings, FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.folder_findings import describe_long_videos

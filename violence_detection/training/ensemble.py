@@ -21,7 +21,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.output_set import OutputSet
-from violence_detection.models.run import VIDEO_COLUMNS, Run, RunRecord
+from violence_detection.models.run import VIDEO_COLUMNS, Run
+from violence_detection.models.run_record import RunRecord
 from violence_detection.models.training_clips import TrainingClips
 from violence_detection.models.training_results import TrainingResults, TrainingSummary
 from violence_detection.reports import model_card

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from violence_detection import registry
-from violence_detection.inference.notification_policy import (
+from violence_detection.inference.notification_policy import NotificationPolicy
+from violence_detection.inference.notification_settings import (
     EscalationRule,
-    NotificationPolicy,
     NotificationSettings,
     QuietRule,
     SinkRule,
