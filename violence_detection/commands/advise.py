@@ -7,8 +7,9 @@ import click
 
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
-from violence_detection.commands._next_line import next_line
+from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import example, options_of
+from violence_detection.experiments.advice import GIVEN
 from violence_detection.experiments.advice_config import AdviseConfig
 from violence_detection.features import space_lookup
 from violence_detection.reports import console
@@ -50,7 +51,8 @@ def result_lines(result: "AdviceResult") -> list[str]:
     known = "" if facts.recordings_known else " (not all are known)"
     option, value = result.source
     data = Path(value) if option == "--dataset-path" else space_lookup.shortest_path(value)
-    following = ("advise", option, data, "--output", "advice.json")
+    given = {item.name: item.value for item in result.advised if item.source == GIVEN}
+    following = ("advise", option, data, *setting_words(given), "--output", "advice.json")
     if result.config:
         following = ("train", option, data, "--config", Path(result.config))
     return [

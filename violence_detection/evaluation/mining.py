@@ -120,7 +120,7 @@ class MineStage:
         if self._saved is not None:
             names = list(self._saved)
         else:
-            sources = video_sources.list_sources(self._arguments, sys.stdin)
+            sources = video_sources.list_sources(self._arguments, sys.stdin, config.frames_fps)
             if live := next((source.name for source in sources if source.is_live), None):
                 raise ConfigError(f"VIDEO must be a file. Received: {live}")
             video_sources.check_writable_names(sources)

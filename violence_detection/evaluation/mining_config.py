@@ -24,6 +24,7 @@ class MineConfig(CommandConfig):
         "Regular expression on a video's path; its first group (or match) names the recording, "
         "such as the camera; default: each video is a recording of its own.",
     )
+    frames_fps: float | None = same_as(ExtractConfig, "frames_fps")
     dataset_path: str | None = same_as(LabelConfig, "dataset_path")
     weights: str | None = same_as(PredictorConfig, "weights")
     threshold: float | None = same_as(

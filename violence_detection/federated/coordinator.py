@@ -253,7 +253,6 @@ class Coordinator:
             for number, weight in enumerate(model.weights)
         }
         sums = [np.zeros(shape) for _, shape in forms.values()]
-        rows = []
 
         def add(update: SiteUpdate) -> SiteRound:
             site_updates.check_site(update, self.sites)

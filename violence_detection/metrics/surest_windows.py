@@ -50,7 +50,10 @@ def surest_apart(
     near = full = beyond = 0
     for row in np.argsort(-probability, kind="stable").tolist():
         start_s, end_s = spans_s[row]
-        gaps_s = [max(start_s - other[1], other[0] - end_s) for other in taken_s[videos[row]]]
+        gaps_s = [
+            max(start_s - taken_end_s, taken_start_s - end_s)
+            for taken_start_s, taken_end_s in taken_s[videos[row]]
+        ]
         if gaps_s and min(gaps_s) < apart_s:
             near += 1
         elif of_recording[recordings[row]] >= per_recording:

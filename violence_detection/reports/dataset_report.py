@@ -92,7 +92,7 @@ def write_report(path: Path, dataset: Dataset) -> None:
 
     Args:
         path: HTML file.
-        dataset: What it shows.
+        dataset: The content of the page.
 
     Raises:
         ViolenceDetectionError: If the page cannot be written.
@@ -105,7 +105,7 @@ def write_report(path: Path, dataset: Dataset) -> None:
         check=check,
         date=f"{datetime.now().astimezone():%-d %B %Y}",
         verdict=_verdict(check),
-        findings=[*_findings(dataset)],
+        findings=_findings(dataset),
         figure=_draw_properties(dataset.properties),
         problems={
             title: [(problem.path, problem.reason) for problem in getattr(check, kind)]

@@ -144,6 +144,7 @@ class TeacherSource:
             )
         own_features = _features_of(settings, run, cache)
         overlap = _overlap(run, cache, entries)
+        # As test videos, those of training and validation are counted together.
         own = [dataclasses.replace(row, split="test") for row in entries if row.split != "test"]
         known = _overlap(run, cache, own)["test"]
         source = cls(run, own_features, settings, overlap, known)
