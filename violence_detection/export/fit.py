@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from violence_detection.export.fit_limits import Limit, parse_limits, unmet
 from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.training.config import TrainConfig
+from violence_detection.units import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +125,14 @@ class FitStage:
         scratch = self._output / _TRIED
         shutil.rmtree(scratch, ignore_errors=True)
         try:
-            own_auc = None
+            own_auc, started_s = None, time.monotonic()
             for number, variant in enumerate(self._variants, 1):
-                log.info(f"Trying {number} of {len(self._variants)}: {variant.name}")
+                left = ""
+                if number > 1:
+                    each_s = (time.monotonic() - started_s) / (number - 1)
+                    rest_s = each_s * (len(self._variants) - number + 1)
+                    left = f"; about {format_duration(rest_s)} left"
+                log.info(f"Trying {number} of {len(self._variants)}: {variant.name}{left}")
                 try:
                     result = self._export(variant, scratch / str(number))
                 except ViolenceDetectionError as error:
