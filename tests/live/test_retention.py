@@ -216,6 +216,18 @@ def test_the_start_deletes_old_files_without_a_row_and_marks_rows_without_a_file
     assert (site.data / "events.db").exists()
 
 
+def test_pictures_of_cameras_without_clips_go_after_a_day(site):
+    clip = site.clip()
+    for name, age_ms in (("old.jpg", 2 * DAY_MS), ("new.jpg", HOUR_MS)):
+        path = site.data / "clips" / "gym" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        os.utime(path, times=((NOW_MS - age_ms) / 1000,) * 2)
+    os.utime(site.data / f"clips/door/{clip}.mp4", times=((NOW_MS - 9 * DAY_MS) / 1000,) * 2)
+    assert site.retention().sweep_pictures() == 1
+    assert {"new.jpg", f"{clip}.mp4"} <= set(site.files()) and "old.jpg" not in site.files()
+
+
 def test_on_a_full_disk_clips_go_and_events_go_on(small_disk):
     """F15: evidence stays, the database is whole, and room is made before rows are written."""
     site = Site(small_disk)

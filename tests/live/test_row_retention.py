@@ -3,7 +3,11 @@
 import sqlite3
 
 import pytest
+from support.watch_files import write_cameras_file
+from support.watch_processes import PlayedWatch
 
+from violence_detection.live.access.accounts import Accounts
+from violence_detection.live.processes.page_start import ACCOUNTS
 from violence_detection.live.storage import event_store_schema, row_retention, ulids
 from violence_detection.live.storage.event_records import (
     Addressed,
@@ -54,6 +58,22 @@ def _event(store, *, clip="", verdict="", label="", sent=True, **values) -> str:
         number = store.record_verdict(event.id, verdict, by="anna")
         store.record_label(number, label)
     return event.id
+
+
+def test_the_record_of_who_did_what_goes_after_its_days(short_tmp):
+    text = "cameras: [{name: door, source: 1, alert: {threshold: 0.5}}]\nretention: {audit_days: 10, min_free_gb: 0}\n"
+    path = write_cameras_file(short_tmp, text + "web: {enabled: false}\n")
+    watch = PlayedWatch(path)
+    (path.parent / "data").mkdir()
+    now_s = watch.times.utc_s
+    for age_days in (11, 9):
+        clock = lambda: now_s - 86_400 * age_days  # noqa: B023, E731
+        with Accounts(path.parent / "data" / ACCOUNTS, clock=clock) as accounts:
+            accounts.record("login", who="anna", address="::1", subject=f"{age_days} days ago")
+    with watch.running():
+        watch.advance(1.0)
+    with Accounts(path.parent / "data" / ACCOUNTS) as accounts:
+        assert [entry.subject for _, entry in accounts.deeds()] == ["9 days ago"]
 
 
 def test_what_nothing_needs_goes_and_the_rest_stays(store, clock):

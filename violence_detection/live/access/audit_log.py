@@ -34,6 +34,14 @@ class AuditLog(AccountFile):
             lost=f"deed of {who!r} from {address[:64]!r}: {action} {subject[:200]!r}",
         )
 
+    def delete_before(self, at_ms: int) -> int:
+        """Deletes the deeds before a time (UTC); how many there were.
+
+        Raises:
+            ViolenceDetectionError: If it cannot be written, because the disk is full.
+        """
+        return self.write("delete from audit where at_ms < ?", (at_ms,))
+
     def deeds(self, *, before: int | None = None, limit: int = 100) -> list[tuple[int, AuditEntry]]:
         """Deeds with their numbers, the newest first.
 

@@ -65,5 +65,12 @@ class RetentionConfig(Config):
         low=1.0,
         high=36500.0,
     )
+    audit_days: float = option(
+        365.0,
+        "Days after which the record of who did what on the page is deleted.",
+        group="Output",
+        low=1.0,
+        high=36500.0,
+    )
     days: RetentionDays = field(default_factory=RetentionDays)
     judged_days: JudgedDays = field(default_factory=JudgedDays)

@@ -237,19 +237,30 @@ class Retention:
         known = {_stem(self._data / clip.path) for clip in rows}
         lost = [clip.event for clip in rows if not self._has_file(clip.path)]
         self._store.mark_clips(lost, "lost")
+        files, size = self._delete_orphans(known)
+        self._delete_empty_folders()
+        if files or lost:
+            log.warning(
+                f"Clips: {files} files without a row were deleted ({size >> 20} MB), "
+                f"{len(lost)} rows without a file are marked as lost."
+            )
+        return SweepReport(files, size, len(lost))
+
+    def sweep_pictures(self) -> int:
+        """Deletes files without the row of a clip that are older than a day, such as pictures of
+        events of cameras without clips, which messages were sent with; how many there were."""
+        rows = self._store.clips("writing", "kept")
+        return self._delete_orphans({_stem(self._data / clip.path) for clip in rows})[0]
+
+    def _delete_orphans(self, known: set[Path]) -> tuple[int, int]:
+        """Number and bytes of the files that were deleted."""
         orphans = [path for path in self._files() if self._is_orphan(path, known)]
         size = 0
         for path in orphans:
             with contextlib.suppress(OSError):
                 size += path.lstat().st_size
                 path.unlink()
-        self._delete_empty_folders()
-        if orphans or lost:
-            log.warning(
-                f"Clips: {len(orphans)} files without a row were deleted ({size >> 20} MB), "
-                f"{len(lost)} rows without a file are marked as lost."
-            )
-        return SweepReport(len(orphans), size, len(lost))
+        return len(orphans), size
 
     def _has_file(self, name: str) -> bool:
         path = self._data / name

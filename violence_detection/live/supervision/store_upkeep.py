@@ -4,14 +4,17 @@ import logging
 import threading
 
 from violence_detection.errors import ViolenceDetectionError
+from violence_detection.live.access.accounts import Accounts
 from violence_detection.live.configuration.retention_settings import RetentionConfig
 from violence_detection.live.processes.joined_clock import JoinedClock
+from violence_detection.live.processes.page_start import ACCOUNTS
 from violence_detection.live.storage import event_backups, row_retention
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.watching.watch_warnings import WatchWarnings
 
 log = logging.getLogger(__name__)
 
+_DAY_MS = 86_400_000
 _DISK_EVERY_S, _COPY_EVERY_S, _ROWS_EVERY_S = 60.0, 3600.0, 3600.0
 
 
@@ -34,7 +37,7 @@ class StoreUpkeep:
         """
         self._store, self._clock, self._warnings = store, clock, warnings
         self.retention = retention
-        self._disk_s = self._copy_s = self._rows_s = clock.monotonic()
+        self._disk_s = self._copy_s = self._rows_s = self._audit_s = clock.monotonic()
         self._copying: threading.Thread | None = None
 
     def tick(self) -> None:
@@ -61,10 +64,23 @@ class StoreUpkeep:
                     f"Old rows deleted: {deleted.events} events, {deleted.minutes} minutes of "
                     "scores."
                 )
+        if now_s >= self._audit_s:
+            self._audit_s = now_s + _ROWS_EVERY_S
+            self._delete_old_deeds()
         if now_s >= self._copy_s:
             self._copy_s = now_s + _COPY_EVERY_S
             self._copying = threading.Thread(target=self._copy, name="backup", daemon=True)
             self._copying.start()
+
+    def _delete_old_deeds(self) -> None:
+        """Deletes old rows of the page's record of who did what, if there is one."""
+        path = self._store.path.parent / ACCOUNTS
+        if not path.is_file():
+            return
+        before_ms = self._clock.now_ms() - round(_DAY_MS * self.retention.audit_days)
+        with Accounts(path) as accounts:
+            if count := accounts.delete_before(before_ms):
+                log.info(f"Old rows deleted: {count} of who did what on the page.")
 
     def close(self) -> None:
         """Waits for a copy that is being made."""

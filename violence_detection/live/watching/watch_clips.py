@@ -22,6 +22,7 @@ from violence_detection.live.watching.watch_warnings import WatchWarnings
 log = logging.getLogger(__name__)
 
 _SWEEP_EVERY_S = 60.0
+_PICTURES_EVERY_S = 3600.0
 _GB = 10**9
 
 
@@ -59,6 +60,7 @@ class WatchClips:
         """
         self._store, self._clock, self._warnings, self._send = store, clock, warnings, send
         self._sweep_s, self._text = clock.monotonic(), ""
+        self._pictures_s = clock.monotonic() + _PICTURES_EVERY_S
         self._writing: dict[str, str] = {}  # camera of each clip that was ordered, by its path
         self.apply(file)
         self._retention.sweep_at_start()
@@ -128,9 +130,13 @@ class WatchClips:
         self._clips.written(camera, message)
 
     def tick(self) -> None:
-        """Deletes what is due once a minute; to be called each second."""
+        """Deletes what is due, clips once a minute, pictures once an hour; to be called each
+        second."""
         if self._clock.monotonic() >= self._sweep_s:
             self._sweep()
+        if self._clock.monotonic() >= self._pictures_s:
+            self._pictures_s = self._clock.monotonic() + _PICTURES_EVERY_S
+            self._retention.sweep_pictures()
 
     def end_all(self) -> None:
         """Orders the end of every clip that is being written, now."""
