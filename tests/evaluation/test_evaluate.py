@@ -365,7 +365,7 @@ def test_unknown_recordings_make_a_dataset_ungrouped(tmp_path):
 
 
 def test_settings_without_effect_are_refused():
-    with pytest.raises(ConfigError, match="`blur_faces` must come with frames"):
+    with pytest.raises(ConfigError, match="`blur_faces` must come with show_frames"):
         EvaluateConfig(blur_faces=True, show_frames=False)
     with pytest.raises(ConfigError, match="must come with read_videos"):
         EvaluateConfig(group_near_duplicates=True, read_videos=False)

@@ -134,7 +134,7 @@ def test_an_argument_that_the_head_does_not_take_is_not_varied():
 def test_every_setting_of_tune_is_its_own_or_one_of_train():
     train = {setting.name for setting in TrainConfig.settings()}
     names = {setting.name for setting in TuneConfig.settings()}
-    assert names - train == set("name trials space folds timeout prune keep_runs".split())
-    assert not names & {"backbone", "dataset_path", "run", "ensemble", "cache_dir"}
+    assert names - train == set("trials space folds timeout_s prune_trials keep_runs".split())
+    assert not names & {"backbone", "dataset_path", "ensemble", "cache_dir"}
     with pytest.raises(ConfigError, match="Unknown setting `backbone`"):
         TuneConfig.from_flags({"backbone": "vgg19"})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from violence_detection.errors import CacheError
-from violence_detection.features.space_lookup import advice, find_space
+from violence_detection.features.space_lookup import advice, find_space, resolved
 
 
 def make_space(dataset: Path, name: str) -> Path:
@@ -41,6 +41,8 @@ def test_several_spaces_are_listed_as_they_are_given(space):
         find_space(Path.cwd() / "mine")
     assert raised.value.choices == (str(space), str(other))
     assert find_space(other) == other
+    # An ensemble takes the dataset with all of its spaces.
+    assert resolved("mine") == str(space.parent) and resolved(str(other)) == str(other)
 
 
 def test_a_cache_of_several_datasets_is_listed(space):

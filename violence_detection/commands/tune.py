@@ -1,5 +1,6 @@
 """The command `tune`: a hyperparameter search."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,10 +47,15 @@ def result_lines(result: "SearchResult") -> list[str]:
         f"trials      {counts.total}: {counts.completed} completed, {counts.pruned} pruned, "
         f"{counts.failed} failed; {units.format_duration(result.seconds)}",
         f"best        {result.monitor} {result.best_value:.4f}, trial {result.best_trial}",
-        *console.format_table(result.best_settings, "            "),
+        *map(_rounded, console.format_table(result.best_settings, "            ")),
         f"note        {result.note}",
         next_line(
             *("train", "--features", space_lookup.shortest_path(result.features)),
             *("--config", Path(result.best_config)),
         ),
     ]
+
+
+def _rounded(line: str) -> str:
+    """A line with numbers of four digits; the file of settings has all."""
+    return re.sub(r"\d+\.\d{5,}(e-\d+)?", lambda number: f"{float(number[0]):.4g}", line)

@@ -29,24 +29,29 @@ def find_space(folder: str | Path, *, cache_dir: str | Path = "feature_cache") -
         CacheError: If the dataset has several feature spaces, or several datasets have this name.
     """
     folder = Path(folder)
-    for place in _places(folder, Path(cache_dir)):
-        if (place / _RECORD).is_file():
-            return place
-        spaces = sorted(_spaces(place))
-        if len(spaces) > 1:
-            raise _several(folder, spaces)
-        if spaces:
-            return spaces[0]
-    return folder
+    spaces = _named_spaces(folder, Path(cache_dir))
+    if len(spaces) > 1:
+        raise _several(folder, spaces)
+    return spaces[0] if spaces else folder
 
 
-def resolved(text: str) -> str:
-    """The value of a setting that names features: the folder of the feature space, where it is one.
+def resolved(text: str, *, cache_dir: str | Path = "feature_cache") -> str:
+    """The value of a setting that names features, as a path that means the same from every folder.
 
-    Raises:
-        CacheError: See `find_space`.
+    Args:
+        text, cache_dir: As `find_space` takes them.
+
+    Returns:
+        The feature space; the folder of a dataset that has several; `text` as it is, if it names
+        neither.
     """
-    return str(find_space(text)) if text and "\0" not in text else text
+    if not text or "\0" in text:
+        return text
+    spaces = _named_spaces(Path(text), Path(cache_dir))
+    if len(spaces) == 1:
+        return str(spaces[0])
+    datasets = {space.parent for space in spaces}
+    return str(datasets.pop()) if len(datasets) == 1 else text
 
 
 def shortest_path(space: str | Path) -> Path:
@@ -61,9 +66,16 @@ def advice(folder: str | Path, *, cache_dir: str | Path = "feature_cache") -> st
     return registry.nearest(Path(folder).name, sorted({_DIGITS.sub("", name) for name in names}))
 
 
-def _places(folder: Path, cache_dir: Path) -> Sequence[Path]:
+def _named_spaces(folder: Path, cache_dir: Path) -> list[Path]:
+    """The feature spaces that a path or a name stands for; empty if it is neither."""
     is_name = len(folder.parts) == 1 or folder.parent == Path.cwd()
-    return [folder, cache_dir / folder.name] if is_name else [folder]
+    for place in (folder, cache_dir / folder.name) if is_name else (folder,):
+        if (place / _RECORD).is_file():
+            return [place]
+        spaces = sorted(_spaces(place))
+        if spaces:
+            return spaces
+    return []
 
 
 def _spaces(place: Path) -> Iterator[Path]:

@@ -246,8 +246,8 @@ def wrap_command(text: str, columns: int, first: str = "", later: str = "") -> l
         columns: The width, which a longer word exceeds.
         first, later: Beginnings of the first line and of the others.
     """
-    lines, words = [first], shlex.split(text)
-    for number, word in enumerate(map(shlex.quote, words)):
+    lines, words = [first], _units(shlex.split(text), columns - len(f"{later} \\"))
+    for number, word in enumerate(words):
         end = " \\" if number < len(words) - 1 else ""
         is_begun = lines[-1] not in (first, later)
         if is_begun and len(f"{lines[-1]} {word}{end}") > columns:
@@ -256,6 +256,19 @@ def wrap_command(text: str, columns: int, first: str = "", later: str = "") -> l
             is_begun = False
         lines[-1] += f" {word}" if is_begun else word
     return lines
+
+
+def _units(words: Sequence[str], columns: int) -> list[str]:
+    """Quoted words; an option stays with its value, where both fit a line."""
+    units: list[str] = []
+    for word in map(shlex.quote, words):
+        last = units[-1] if units else ""
+        is_value = last.startswith("--") and " " not in last and not word.startswith("-")
+        if is_value and len(f"{last} {word}") <= columns:
+            units[-1] = f"{last} {word}"
+        else:
+            units.append(word)
+    return units
 
 
 def format_per_hour(value: float) -> str:
