@@ -69,6 +69,9 @@ PLAIN = {
 }
 
 
+thorough = pytest.mark.thorough
+
+
 def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
     if name in QUICK:
         return ()
@@ -81,6 +84,18 @@ def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
 )
 def each(request) -> str:
     """The name of each backbone."""
+    return request.param
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=() if name in ("mobilenet", "efficientnetb0") else thorough)
+        for name in NAMES
+    ],
+)
+def some(request) -> str:
+    """The names of two backbones, for what is the same code for all."""
     return request.param
 
 
@@ -206,14 +221,14 @@ def test_a_backbone_is_frozen(each):
 
 
 @pytest.mark.slow
-def test_random_weights_depend_on_the_seed_alone(each):
-    if each == "vgg19_fc2":
+def test_random_weights_depend_on_the_seed_alone(some):
+    if some == "vgg19_fc2":
         pytest.skip("drawn like vgg19, and too large to build three times")
-    network, digest = built(each)
-    images = images_of(size_of(each))
+    network, digest = built(some)
+    images = images_of(size_of(some))
     features = np.array(network(images, training=False))
-    again, same = drawn(each)
-    _, of_another_seed = drawn(each, seed=2)
+    again, same = drawn(some)
+    _, of_another_seed = drawn(some, seed=2)
     assert digest == same != of_another_seed
     np.testing.assert_allclose(np.array(again(images, training=False)), features, atol=1e-3)
 
@@ -250,12 +265,12 @@ def message_of(name: str, weights: object) -> str:
 
 
 @pytest.mark.slow
-def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_path):
+def test_weights_of_another_architecture_are_refused(some, mobilenet_file, tmp_path):
     wrong = mobilenet_file
-    if each == "mobilenet":
+    if some == "mobilenet":
         wrong = saved_weights("mobilenetv2", tmp_path)
-    start = f"--weights must be a file of {PLAIN[each][0].__name__.lower()}"
-    message = message_of(each, wrong)
+    start = f"--weights must be a file of {PLAIN[some][0].__name__.lower()}"
+    message = message_of(some, wrong)
     assert bare(message.lower()).startswith(bare(start))
     assert f"Received: {wrong} (" in message
 
@@ -265,7 +280,9 @@ def bare(text: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("file_of", "into"), [("vgg16", "vgg19"), ("vgg19", "vgg16")])
+@pytest.mark.parametrize(
+    ("file_of", "into"), [("vgg16", "vgg19"), pytest.param("vgg19", "vgg16", marks=thorough)]
+)
 def test_weights_of_a_similar_architecture_are_refused(file_of, into, tmp_path):
     path = saved_weights(file_of, tmp_path)
     assert message_of(into, path).startswith(f"--weights must be a file of {into}. Received: ")
@@ -289,6 +306,7 @@ def test_a_weights_file_of_any_name_is_read(mobilenet_file, tmp_path):
     assert drawn("mobilenet", seed=9, weights=str(renamed))[1] == built("mobilenet")[1]
 
 
+@pytest.mark.slow
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     reasons = {tmp_path: "a folder", tmp_path / "none.weights.h5": "it does not exist"}
     for path, reason in reasons.items():

@@ -59,7 +59,7 @@ def relative(folder) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # a recurrence, below, has more operations
 @each_format
 def test_a_file_predicts_the_tempered_probability(name, tmp_path):
     built, clips = head("mean_pool")
@@ -87,6 +87,8 @@ def test_a_recurrence_can_be_written(name, tmp_path):
     built, clips = head("bilstm_attention")
     expected = tempered_by_hand(np.array(built(clips)))
     predicted = predict_with_file(name, built, clips, tmp_path)
+    assert list(predicted) == [PROBABILITY]
+    assert predicted[PROBABILITY].dtype == np.float32
     np.testing.assert_allclose(predicted[PROBABILITY], expected[:, 1:], atol=2e-6)
 
 

@@ -7,8 +7,10 @@ from collections import deque
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.videos import draw_video
 
+from violence_detection import cli
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
@@ -186,11 +188,9 @@ def test_settings_of_the_cluster_need_it(name, value):
     assert getattr(ExtractConfig(executor="ray", **{name: value}), name) == value
 
 
-def command(root: Path, cache: Path, *flags: str) -> list[str]:
-    code = "from violence_detection.cli import extract_features as e; e()"
-    small = ["--backbone", "mobilenetv2", "--weights", "random", "--frames", "4"]
-    places = [str(root), "--cache-dir", str(cache), "--frame-size", "32"]
-    return [sys.executable, "-c", code, *places, *small, *flags]
+def words(root: Path, cache: Path, *flags: str) -> list[str]:
+    small = ["--backbone", "mobilenet", "--weights", "random", "--frames", "4"]
+    return [str(root), "--cache-dir", str(cache), "--frame-size", "32", *small, *flags]
 
 
 def left_by(cache: Path) -> dict[str, bytes]:
@@ -211,17 +211,19 @@ def machines() -> set[int]:
 
 
 @pytest.mark.slow
-def test_a_cluster_of_two_leaves_the_same_bytes_though_one_is_killed(tmp_path):
+def test_a_cluster_of_two_leaves_the_same_bytes_though_one_is_killed(tmp_path, whole_mobilenets):
     pytest.importorskip("ray")
     root = tmp_path / "videos"
     for number in range(60):
         label = ("fight", "noFight")[number % 2]
-        draw_video(root / label / f"{number}.mp4", frames=40, seed=number)
-    subprocess.run(command(root, tmp_path / "one", "-q"), check=True)
+        draw_video(root / label / f"{number}.mp4", frames=12, seed=number)
+    alone = CliRunner().invoke(cli.extract_features, words(root, tmp_path / "one", "-q"))
+    assert alone.exit_code == 0, alone.output
 
-    flags = ("--executor", "ray", "--machines", "2")
+    code = "from violence_detection.cli import extract_features as e; e()"
+    many = words(root, tmp_path / "many", "--executor", "ray", "--machines", "2")
     running = subprocess.Popen(
-        command(root, tmp_path / "many", *flags), stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *many], stderr=subprocess.PIPE, text=True
     )
     killed = None
     while killed is None and running.poll() is None:
@@ -243,10 +245,7 @@ def test_a_cluster_of_two_leaves_the_same_bytes_though_one_is_killed(tmp_path):
 def test_a_missing_cluster_is_one_clear_line(tmp_path, dataset_dir):
     pytest.importorskip("ray")
     flags = ("--executor", "ray", "--address", "127.0.0.1:1")
-    done = subprocess.run(
-        command(dataset_dir, tmp_path / "cache", *flags, "-q"),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
+    asked = words(dataset_dir, tmp_path / "cache", *flags, "-q")
+    done = CliRunner().invoke(cli.extract_features, asked)
+    assert done.exit_code == 2
     assert done.stderr.strip().splitlines()[-1].startswith("Error: `address` must be")

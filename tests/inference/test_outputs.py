@@ -151,13 +151,13 @@ def test_a_video_that_goes_away_has_an_error_and_keeps_its_numbers(tmp_path):
 
 
 def test_a_timeline_of_any_length_is_drawn(tmp_path):
-    from violence_detection.reports import figures
+    from violence_detection.reports import timeline_figure
 
     for count in (1, 7, 3600):
         values = np.random.default_rng(0).random(count)
         windows = [(float(n), n + 2.0, float(value)) for n, value in enumerate(values)]
         path = tmp_path / f"{count}.png"
-        figures.draw_timeline(
+        timeline_figure.draw_timeline(
             path,
             windows,
             [],
@@ -169,10 +169,10 @@ def test_a_timeline_of_any_length_is_drawn(tmp_path):
 
 
 def test_a_timeline_shows_the_most_violent_window_at_each_time():
-    from violence_detection.reports import figures
+    from violence_detection.reports import timeline_figure
 
     windows = [(0.0, 2.0, 0.3), (1.0, 3.0, 0.8), (2.0, 4.0, 0.1), (9.0, 11.0, 0.5)]
-    times_s, values = figures.window_steps(np.array(windows))
+    times_s, values = timeline_figure.window_steps(np.array(windows))
     for time_s, value in ((0.5, 0.3), (1.5, 0.8), (2.5, 0.8), (3.5, 0.1), (10.0, 0.5)):
         inside = np.searchsorted(times_s, time_s)
         assert values[inside] == values[inside - 1] == value

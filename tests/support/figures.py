@@ -18,10 +18,10 @@ _BLANK = cv2.imencode(".png", np.full((3, 4, 3), 255, np.uint8))[1].tobytes()
 @contextmanager
 def blank_figures() -> Iterator[None]:
     """Within it, each figure is a white image of 4 by 3 pixels."""
-    from violence_detection.reports import figures, threshold_figure
+    from violence_detection.reports import figures, threshold_figure, timeline_figure
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (figures, threshold_figure):
+        for module in (figures, threshold_figure, timeline_figure):
             for name, draw in vars(module).items():
                 if name.startswith("draw_"):
                     patch.setattr(module, name, _without_drawing(draw))

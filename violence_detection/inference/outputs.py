@@ -23,7 +23,7 @@ from violence_detection.inference.prediction_records import (
 from violence_detection.inference.video_sources import Source
 from violence_detection.inference.wall_clock import iso_time
 from violence_detection.metrics.label_suggestions import suggest_labels
-from violence_detection.reports import figures
+from violence_detection.reports import timeline_figure
 from violence_detection.reports.explanation_figure import draw_explanation
 from violence_detection.system import files, progress
 from violence_detection.system.processes import ProcessPool
@@ -169,7 +169,7 @@ class Outputs:
             files.write_text(webvtt, subtitles.webvtt(prediction.segments, violent))
             files.write_text(srt, subtitles.srt(prediction.segments, violent))
         if self._timelines:
-            figures.draw_timeline(
+            timeline_figure.draw_timeline(
                 self._timelines[number],
                 [(row.start_s, row.end_s, row.probability) for row in prediction.windows],
                 [(row.start_s, row.end_s) for row in prediction.segments],

@@ -11,7 +11,7 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec, SubplotSpec
 
 from violence_detection import units
 from violence_detection.models.near_clip import NearClip
-from violence_detection.reports import figure_style, figures
+from violence_detection.reports import figure_style, timeline_figure
 
 _SIZE_IN = (9.6, 8.4)
 _PATH_CHARACTERS = 34
@@ -81,14 +81,14 @@ def _draw_scores(axes: Axes, explanation: Explanation) -> None:
     for span in explanation.segments:
         axes.axvspan(*span, color=figure_style.VIOLENT, alpha=0.18, linewidth=0)
     axes.axhline(explanation.threshold, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
-    times_s, values = figures.window_steps(table)
+    times_s, values = timeline_figure.window_steps(table)
     axes.fill_between(times_s, values, color=figure_style.NORMAL, alpha=0.15, linewidth=0)
     axes.plot(times_s, values, color=figure_style.NORMAL, linewidth=1.5)
     above = np.where(values >= explanation.threshold, values, np.nan)
     axes.plot(times_s, above, color=figure_style.VIOLENT, linewidth=2)
     figure_style.unit_axes(axes, "", explanation.scored.replace(" of ", "\nof "))
     axes.set_xlim(table[0, 0], table[-1, 1])
-    figures.format_time_axis(axes, table[-1, 1] - table[0, 0], None)
+    timeline_figure.format_time_axis(axes, table[-1, 1] - table[0, 0], None)
     axes.tick_params(labelsize=9)
     axes.yaxis.label.set_fontsize(10)
     title = explanation.title if len(explanation.title) <= 90 else f"…{explanation.title[-89:]}"
@@ -104,7 +104,7 @@ def _draw_novelty(axes: Axes, explanation: Explanation) -> None:
         return _note(axes, explanation.missing_nearest or "Novelty is not known")
     table = np.array(explanation.windows, float)
     table[:, 2] = explanation.novelty
-    times_s, values = figures.window_steps(table)
+    times_s, values = timeline_figure.window_steps(table)
     axes.plot(times_s, values, color=figure_style.NORMAL, linewidth=1.5)
     novel = np.where(values > 1, values, np.nan)
     axes.plot(times_s, novel, color=figure_style.VIOLENT, linewidth=2)
