@@ -389,10 +389,10 @@ def test_a_missing_folder_and_a_file_are_wrong_usage(tmp_path):
     assert message_of(tmp_path / "file", ConfigError) == f"{must}{tmp_path}/file (a file)"
 
 
-def test_an_empty_folder_is_refused_with_the_extensions(tmp_path):
-    assert message_of(tmp_path) == (
-        f"VIDEO_DIR must hold videos ({' '.join(sorted(EXTENSIONS))}). Received: {tmp_path} (none)"
-    )
+def test_an_empty_folder_is_refused_with_an_example(tmp_path):
+    text = message_of(tmp_path)
+    assert "such as violent/a.mp4 and nonviolent/b.mp4" in text
+    assert f"Received: {tmp_path} (none)" in text
 
 
 def test_videos_without_class_folders_are_refused(tmp_path):
@@ -400,7 +400,8 @@ def test_videos_without_class_folders_are_refused(tmp_path):
     touch(tmp_path / "y", "train/1.mp4", "test/2.mp4")
     assert message_of(tmp_path / "x") == (
         "Videos must lie in class folders, or in a tree with a videos.csv. "
-        f"Received: {tmp_path}/x (2 videos without a class folder)"
+        f"Received: {tmp_path}/x (2 videos without a class folder). Move them into folders such "
+        "as violent/ and nonviolent/, or list them in videos.csv (path,label)"
     )
     assert message_of(tmp_path / "y") == (
         f"Splits must hold class folders. Received: {tmp_path}/y (2 videos outside of them)"

@@ -377,7 +377,7 @@ def test_the_text_of_problems_names_them_and_the_next_step(folder):
     assert result.exit_code == 3
     assert "unreadable  calm/text.mp4: " in result.stdout
     assert "problems    1; mend them, and check again" in result.stdout
-    assert f"next        violence-detection extract-features {folder}" in result.stdout
+    assert f"next        violence-detection check {folder}" in result.stdout
 
 
 def test_what_training_refuses_is_mended_before_extraction(tmp_path, clips):

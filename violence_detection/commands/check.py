@@ -74,18 +74,16 @@ def _lines(result: "FolderCheck", video_dir: str, settings: config.CheckConfig) 
     lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
     given = {name: settings.as_dict()[name] for name in _PASSED_ON if name in settings.given}
     options = [*setting_words(given)]
+    if result.findings:
+        lines.append(f"problems    {result.findings}; mend them, and check again")
+        return [*lines, next_line("check", Path(video_dir), *options)]
     if len(result.per_class) == 1 and result.summary.longest_s > 2 * float(_NORMAL_CLIP_S):
         options += ["--clip-s", _NORMAL_CLIP_S]  # a detector learns from short clips
-    if not result.findings:
-        return [
-            *lines,
-            "No problems found.",
-            next_line("extract-features", Path(video_dir), *options),
-        ]
-    lines.append(f"problems    {result.findings}; mend them, and check again")
-    # What training refuses is mended before hours of extraction.
-    command = "check" if result.training else "extract-features"
-    return [*lines, next_line(command, Path(video_dir), *options)]
+    return [
+        *lines,
+        "No problems found.",
+        next_line("extract-features", Path(video_dir), *options),
+    ]
 
 
 def _summary_lines(result: "FolderCheck") -> list[str]:

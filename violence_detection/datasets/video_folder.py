@@ -23,7 +23,7 @@ from violence_detection.datasets import (
     video_table,
 )
 from violence_detection.datasets.split_words import split_of_word
-from violence_detection.datasets.video_files import EXTENSIONS, FoundFiles, UnreadFile
+from violence_detection.datasets.video_files import FoundFiles, UnreadFile
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.units import counted
@@ -163,7 +163,8 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
     if not inside:
         raise DatasetError(
             "Videos must lie in class folders, or in a tree with a videos.csv. Received: "
-            f"{root} ({len(paths)} videos without a class folder)"
+            f"{root} ({len(paths)} videos without a class folder). Move them into folders such as "
+            "violent/ and nonviolent/, or list them in videos.csv (path,label)"
         )
     tops = sorted({path.split("/")[0] for path in inside})
     splits = [top for top in tops if split_of_word(top)]
@@ -204,8 +205,10 @@ def _no_videos_text(found: FoundFiles) -> str:
             f"{len(pictures)} pictures, and no --frames-fps)"
         )
     inside = f"none; {video_files.listed_endings(found.others)}" if found.others else "none"
-    endings = " ".join(sorted(EXTENSIONS))
-    return f"VIDEO_DIR must hold videos ({endings}). Received: {found.root} ({inside})"
+    return (
+        "VIDEO_DIR must hold videos in class folders, such as violent/a.mp4 and nonviolent/b.mp4. "
+        f"Received: {found.root} ({inside}). `extract-features --help` lists the endings of videos"
+    )
 
 
 def _unread_warnings(unread: Sequence[UnreadFile]) -> list[str]:
