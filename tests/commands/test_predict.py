@@ -88,6 +88,7 @@ def test_times_are_those_of_a_player(time_s, text):
     assert _clock(time_s) == text
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
     asked = (
         "*.mp4",
@@ -118,7 +119,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
             ("a.mp4", "--lower-threshold", 0.9, "--threshold", 0.5),
             "must be <= `threshold`",
         ),
-        (("a.mp4", "--focus-s", 100), "`focus_s` must be <= 30"),
+        (("a.mp4", "--focus-s", 100), "--focus-s must be <= 30"),
         (("-",), "must be a video to predict"),
         (("a.mp4", "--start-time", "noon"), "must be `auto`, or a date and time"),
         (("a.mp4", "b.mkv", "--start-time", "2024-05-31T22:15"), "must be `auto` if there are"),

@@ -83,6 +83,7 @@ def test_a_saved_model_says_the_same_with_its_constants(name, policy, rng, tmp_p
     assert len(names) == 2 and name in names
 
 
+@pytest.mark.slow
 @each
 def test_the_score_in_a_graph_is_the_score(name, rng):
     clips, labels = clips_of(rng), np.arange(12) % 2
@@ -96,6 +97,7 @@ def test_the_score_in_a_graph_is_the_score(name, rng):
     )
 
 
+@pytest.mark.slow
 @each
 def test_nothing_of_an_output_depends_on_the_other_clips_of_a_batch(name, rng):
     clips, labels = clips_of(rng), np.arange(12) % 2
@@ -104,6 +106,7 @@ def test_nothing_of_an_output_depends_on_the_other_clips_of_a_batch(name, rng):
     np.testing.assert_allclose(whole[:3], part, atol=1e-5)
 
 
+@pytest.mark.slow
 @each
 def test_an_anomaly_score_is_half_at_the_border_of_normal_clips(name, rng):
     clips, labels = clips_of(rng, 200), np.arange(200) % 2

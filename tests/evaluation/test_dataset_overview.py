@@ -58,6 +58,7 @@ def test_pairs_parts_and_properties_are_there(dataset):
     }
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page_and_replaces_none(folder, tmp_path):
     page = tmp_path / "dataset.html"
     arguments = ["check", str(folder), "--report", str(page)]

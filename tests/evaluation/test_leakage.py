@@ -100,6 +100,7 @@ def test_each_kind_is_counted_once(run, evaluate):
     assert f"leaks       the numbers are too good: {leaks}" in text
 
 
+@pytest.mark.slow
 def test_the_run_s_own_copies_of_a_video_are_no_leak(run, evaluate):
     assert counts_of(evaluate(run, split="validation")) == (0, 0, 0)
 

@@ -734,19 +734,19 @@ def test_the_command_shows_tables_or_json(features_dir, tmp_path, untrained):
         (["--fold", "3"], "No such option"),
         (["--backbone", "vgg19"], "No such option"),
         (["--both", "--random"], "--both must come without --random"),
-        (["--folds", "1"], "`folds` must be >= 2. Received: folds=1"),
+        (["--folds", "1"], "--folds must be >= 2. Received: folds=1"),
         (["--folds", "9"], "9, and 8 of normal, 8 of violent"),
-        (["--run", "a/b"], "`run` must be the name of a folder"),
-        (["--validation-fraction", "0"], "`validation_fraction` must be > 0"),
+        (["--run", "a/b"], "--run must be the name of a folder"),
+        (["--validation-fraction", "0"], "--validation-fraction must be > 0"),
         (["--monitor", "none", "--validation-fraction", "0.2"], "must not be given with"),
-        (["--monitor", "none", "--members", "2"], "`members` must come with ensemble"),
+        (["--monitor", "none", "--members", "2"], "--members must come with ensemble"),
         (["--monitor", "none", "--operating-point", "best_f1"], "there are no validation videos"),
         (["--operating-point", "false_alarms_per_hour=1"], "by evaluate --normal-footage"),
         (["--operating-point", "recall=2"], "recall must be a number > 0 and < 1"),
         (["--group-near-duplicates", "--no-read-videos"], "must come with read_videos"),
         (["--group-pattern", "("], "must be a regular expression"),
         (["--group-pattern", "nothing"], "must match the videos' paths"),
-        (["--jobs", "0"], "`jobs` must be >= 1. Received: jobs=0"),
+        (["--jobs", "0"], "--jobs must be >= 1. Received: jobs=0"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line(features_dir, tmp_path, words, message):
@@ -809,6 +809,7 @@ def test_several_classes_are_evaluated(tmp_path, quick_baselines):
     assert 0 <= result["accuracy"]["mean"] <= 1 and result["auc"]["mean"] is not None
 
 
+@pytest.mark.slow
 def test_a_detector_learns_from_the_normal_videos_of_the_other_folds(features_dir, tmp_path):
     config = CrossValidateConfig.from_flags(
         {

@@ -202,6 +202,7 @@ def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
             assert labels == {"normal", "violent"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prune", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_trial_that_is_clearly_worse_is_pruned(features_dir, tmp_path, monkeypatch, prune):
     """A rate that moves nothing is worse than the median of those before."""

@@ -53,6 +53,7 @@ def test_the_crop_of_a_graph_is_that_of_extraction(cutter, seed):
     np.testing.assert_array_equal(found, crop_by_opencv(frames, 16))
 
 
+@pytest.mark.slow
 def test_without_motion_the_whole_frame_is_used(cutter, rng):
     frames = np.stack([texture(rng, (96, 128, 3))] * 9)
     found, top, left = map(np.array, cutter(frames.astype(np.float32)))

@@ -189,6 +189,7 @@ def test_long_videos_are_warned_of(extract, tmp_path, caplog):
     assert "The median video is 1:40 long, and 4 frames of it are seen, 25 s apart" in caplog.text
 
 
+@pytest.mark.slow
 def test_segments_are_kept_side_by_side(extract, tmp_path):
     whole, extraction = extract(), extract(segments=3)
     cache = FeatureCache.open(extraction.features)
@@ -205,6 +206,7 @@ def test_segments_are_kept_side_by_side(extract, tmp_path):
     assert counts(extract(segments=3)) == (1, 11, 0)
 
 
+@pytest.mark.slow
 def test_a_dry_run_recognises_renamed_videos_and_writes_nothing(extract, dataset_dir, tmp_path):
     features_dir = extract().features
     (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "renamed.mp4")

@@ -56,6 +56,7 @@ def test_a_touched_video_of_the_same_bytes_is_reused(extract, dataset_dir):
     assert manifest_of(again)["fight/0.mp4"].mtime == 5
 
 
+@pytest.mark.slow
 def test_a_missing_array_is_made_again_to_the_bit(extract):
     before = contents(extract().features)
     (extract().features / "fight" / "0.mp4.npy").unlink()

@@ -16,6 +16,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [pytest.param((1, 2, 3), marks=pytest.mark.slow), (3, 1, 2)])
 def test_shards_leave_the_files_of_a_single_extraction(extract, tmp_path, order):
     expected = contents_with_split(extract(cache_dir=str(tmp_path / "one")).features)

@@ -205,6 +205,7 @@ def test_the_package_has_the_predictor_and_nothing_that_is_not_there():
 # -- settings
 
 
+@pytest.mark.slow
 def test_views_are_averaged(trained, predictor):
     path, seen = trained[1] / "long.mp4", []
     for views in (

@@ -138,6 +138,7 @@ def test_minutes_gaps_and_other_messages_go_after_their_days(store, clock):
     assert [part.is_done for part in parts] == [False, False, False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_old", [False, True])
 def test_the_file_shrinks(tmp_path, clock, is_old):
     """So does one that an earlier version wrote, which could not give room back."""

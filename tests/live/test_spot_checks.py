@@ -64,6 +64,7 @@ def test_none_a_day_are_none():
     assert a_day(SpotChecks("door", 0), from_h=20.0) == []
 
 
+@pytest.mark.slow
 def test_moments_by_chance_are_not_moved_to_after_an_event():
     """Windows right after events are not like the others: they would count too often."""
     checks = SpotChecks("door", 24)

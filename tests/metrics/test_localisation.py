@@ -27,6 +27,7 @@ def scores_of(lines, groups=None):
     return localisation_scores(lines, groups, resamples=200, seed=1)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.integers(0, 1000), min_size=2, max_size=12),
     st.integers(0, 9),

@@ -174,6 +174,7 @@ def test_classes_may_have_any_name(names, tmp_path):
     figures.draw_confusion(tmp_path / "names.png", counts, ["$x^$", "暴力", *names][: len(names)])
 
 
+@pytest.mark.slow
 def test_a_confusion_of_many_classes_is_large_enough_for_its_numbers(tmp_path):
     """At 14 classes a cell is 0.4 inches wide, four digits of the print of the smaller figures."""
     for classes in (4, 14):

@@ -63,7 +63,7 @@ def test_it_says_how_the_epoch_was_chosen(run, card, settings, text):
 
 
 def test_an_evaluation_adds_its_results(run):
-    config = EvaluateConfig(bootstrap=100, frames=False)
+    config = EvaluateConfig(bootstrap=100, show_frames=False)
     result = evaluate.evaluate_run(str(run.dir), config, with_figures=False)
     text = (run.dir / "MODEL_CARD.md").read_text()
     assert "Not evaluated yet" not in text
@@ -76,7 +76,7 @@ def test_an_evaluation_adds_its_results(run):
 
 def test_an_evaluation_of_another_model_is_not_in_it(run, card):
     folder = run.evaluation_dir("test")
-    config = EvaluateConfig(bootstrap=100, frames=False)
+    config = EvaluateConfig(bootstrap=100, show_frames=False)
     evaluate.evaluate_run(str(run.dir), config, with_figures=False)
     metrics = json.loads((folder / "metrics.json").read_text())
     files.write_json(folder / "metrics.json", metrics | {"model_digest": "other"})
@@ -158,7 +158,7 @@ def test_a_run_of_several_seeds_names_the_chosen_one(run, card):
 
 
 def test_an_evaluation_on_all_videos_is_named_so(run, card):
-    config = EvaluateConfig(bootstrap=100, frames=False, split="all")
+    config = EvaluateConfig(bootstrap=100, show_frames=False, split="all")
     evaluate.evaluate_run(str(run.dir), config, with_figures=False)
     text = card()
     assert "Its numbers on all videos are too good" in text

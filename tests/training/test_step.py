@@ -274,6 +274,7 @@ def poisoned(row: int) -> FeatureDataset:
     return clips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize(
     "row",

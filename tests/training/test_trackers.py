@@ -63,6 +63,7 @@ def mlflow(monkeypatch):
     return store
 
 
+@pytest.mark.slow
 def test_settings_epochs_and_results_are_sent_and_no_path_of_the_machine(
     mlflow, features_dir, tmp_path
 ):
@@ -77,6 +78,7 @@ def test_settings_epochs_and_results_are_sent_and_no_path_of_the_machine(
     assert not [value for value in sent["params"].values() if str(tmp_path) in value]
 
 
+@pytest.mark.slow
 def test_several_seeds_are_a_tracked_run_each_and_one_for_the_kept_model(
     mlflow, features_dir, tmp_path
 ):
@@ -87,6 +89,7 @@ def test_several_seeds_are_a_tracked_run_each_and_one_for_the_kept_model(
     assert "validation_auc" in mlflow.runs["run"]["metrics"]
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_is_named_once_and_the_training_goes_on(
     mlflow, features_dir, tmp_path, monkeypatch, caplog
 ):
@@ -100,6 +103,7 @@ def test_a_tracker_that_fails_is_named_once_and_the_training_goes_on(
     assert len(lines) == 1 and "no route to host" in lines[0]
 
 
+@pytest.mark.slow
 def test_wandb_has_the_same(features_dir, tmp_path, monkeypatch):
     opened = []
 

@@ -208,6 +208,7 @@ def test_invalid_augmentations_are_refused_before_a_run_exists(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "settings", "warned"),
     [
