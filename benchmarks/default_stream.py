@@ -176,12 +176,17 @@ def scores_of_seed(
 ) -> dict[str, np.ndarray]:
     count = clips.home
     home, away = np.arange(count), np.arange(count, len(inputs))
+
+    def learned(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        labels = clips.violent[train], clips.groups[train]
+        return logits_of(inputs[test], inputs[train], *labels, setting, seed)
+
     scores = {"home": np.zeros(count), "folds": np.zeros(len(away))}
     for name, rows, further in (("home", home, home[:0]), ("folds", away, home)):
         for fold in folds.draw_folds(clips.violent[rows], clips.groups[rows], FOLDS, seed=seed):
             train = np.concatenate([further, np.delete(rows, fold)])
-            scores[name][fold] = trained(clips, inputs, train, rows[fold], setting, seed)
-    return scores | {"alone": trained(clips, inputs, home, away, setting, seed)}
+            scores[name][fold] = learned(train, rows[fold])
+    return scores | {"alone": learned(home, away)}
 
 
 def mean_of(first: Scores, second: Scores) -> Scores:
@@ -193,31 +198,39 @@ def mean_of(first: Scores, second: Scores) -> Scores:
 
 
 def statistics(clips: Clips, streams: Sequence[str], every: int) -> np.ndarray:
+    """The statistics of the features of some streams, float32 (N + M, F)."""
+    return np.concatenate([pooled(clips.streams[name][:, ::every]) for name in streams], axis=1)
+
+
+def pooled(features: np.ndarray) -> np.ndarray:
     """Mean, deviation, and mean absolute first and second difference over time, float32 (N, F)."""
     from violence_detection.models.heads._layers import TemporalStatistics
 
     pool = TemporalStatistics(second_difference=True, dtype="float32")
-    features = [clips.streams[name][:, ::every] for name in streams]
-    return np.concatenate([pool(part.astype(np.float32)).numpy() for part in features], axis=1)
+    return pool(features.astype(np.float32)).numpy()
 
 
-def trained(
-    clips: Clips,
-    inputs: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
+def logits_of(
+    asked: np.ndarray,
+    learned: np.ndarray,
+    violent: np.ndarray,
+    groups: np.ndarray,
     setting: Setting,
     seed: int,
 ) -> np.ndarray:
-    """Logits of some rows, float (R,), by a model of others."""
+    """Logits of some clips, float (R,), by a model of others.
+
+    Args:
+        asked, learned: Statistics (R, F), and those that are learned from, (N, F).
+        violent, groups: Of these, (N,).
+    """
     from violence_detection.models.heads._layers import floored_variance
 
-    mean = inputs[train].mean(0)
-    deviation = np.sqrt(floored_variance(inputs[train].var(0)))
-    rows = (inputs[train] - mean) / deviation
-    weights = weights_of(clips.violent[train], clips.groups[train])
-    kernel, bias = fit(rows, clips.violent[train], weights, setting, seed)
-    return (inputs[test] - mean) / deviation @ kernel + bias
+    mean = learned.mean(0)
+    deviation = np.sqrt(floored_variance(learned.var(0)))
+    weights = weights_of(violent, groups)
+    kernel, bias = fit((learned - mean) / deviation, violent, weights, setting, seed)
+    return (asked - mean) / deviation @ kernel + bias
 
 
 def weights_of(violent: np.ndarray, groups: np.ndarray) -> np.ndarray:

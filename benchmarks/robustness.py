@@ -21,12 +21,14 @@ the views where it can: no file is written, and a smaller picture is enlarged to
 import argparse
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from default_stream import Setting, logits_of, pooled
 from grouped_folds import FOLDS, classifier_scores, read_features
 from kept_scores import KeptScores
+from scipy.special import expit
 
 from violence_detection.datasets import folds
 from violence_detection.evaluation.robustness import corrupted_video
@@ -63,6 +65,11 @@ def main() -> None:
         "--reuse-views",
         action="store_true",
         help="read a condition from the features' view of this kind, if they have one: faster",
+    )
+    parser.add_argument(
+        "--statistics",
+        action="store_true",
+        help="train the logit of the statistics alone, with each view as a clip: a second each",
     )
     parser.add_argument("--results", help="folder that keeps the predictions of finished trainings")
     arguments = parser.parse_args()
@@ -103,9 +110,14 @@ def main() -> None:
     for kinds, of_training in trainings.items():
         predictions = [
             kept.arrays(
-                f"{kinds or 'clean'}, seed {seed}",
+                f"{'statistics, ' * arguments.statistics}{kinds or 'clean'}, seed {seed}",
                 lambda of_training=of_training, seed=seed: predict_folds(
-                    of_training, layers, seed, classes=classes, epochs=arguments.epochs
+                    of_training,
+                    layers,
+                    seed,
+                    score=statistics_scores if arguments.statistics else classifier_scores,
+                    classes=classes,
+                    epochs=arguments.epochs,
                 ),
             )
             for seed in arguments.seeds
@@ -190,6 +202,7 @@ def predict_folds(
     layers: dict[str, np.ndarray],
     seed: int,
     *,
+    score: Callable[..., np.ndarray],
     classes: Sequence[str],
     epochs: int,
 ) -> dict[str, np.ndarray]:
@@ -206,7 +219,7 @@ def predict_folds(
     for test in folds.draw_folds(clips.labels, clips.groups, FOLDS, seed=seed):
         train = np.setdiff1d(np.arange(count), test)  # of the first layer, which is clean
         rows = np.concatenate([test + count * number for number in range(len(names))])
-        scores = classifier_scores(
+        scores = score(
             all_layers,
             train,
             rows,
@@ -217,6 +230,22 @@ def predict_folds(
         )
         violence[:, test] = scores.reshape(len(names), len(test))
     return dict(zip(names, violence, strict=True))
+
+
+def statistics_scores(
+    clips: FeatureDataset, train: np.ndarray, test: np.ndarray, seed: int, **_: object
+) -> np.ndarray:
+    """The probability of violence by the logit of the statistics alone."""
+    layers = [clips.features, *clips.views]
+    logits = logits_of(
+        pooled(clips.features[test]),
+        np.concatenate([pooled(layer[train]) for layer in layers]),
+        np.tile(clips.labels[train] > 0, len(layers)),
+        np.tile(clips.groups[train], len(layers)),
+        Setting(),
+        seed,
+    )
+    return expit(logits)
 
 
 def print_table(
