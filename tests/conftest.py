@@ -41,16 +41,18 @@ def dataset_dir(tmp_path: Path) -> Path:
 
 # Files by how long they take, the longest first.
 LONG = (
-    "experiments/test_demo features/test_ray_executor conformance/test_backbones "
-    "training/test_equal_devices experiments/test_cross_validate training/test_run_setup "
-    "live/test_live_demo export/test_export_docs export/test_export tests/test_python_functions "
-    "training/test_several_machines export/test_output_graph experiments/test_tune "
-    "training/test_multi_seed training/test_objective features/test_extraction_job "
-    "commands/test_cli live/test_judge features/test_killed training/test_replica_check "
-    "export/test_bundle inference/test_joined_spaces experiments/test_advise "
-    "federated/test_simulation training/test_tensorboard_events training/test_calibration_folds "
-    "training/test_step_builder training/test_step conformance/test_engines "
-    "live/test_watch_end_to_end features/test_mutants experiments/test_ablate"
+    "training/test_equal_devices features/test_ray_executor export/test_export_docs "
+    "export/test_export training/test_run_setup experiments/test_cross_validate "
+    "live/test_live_demo training/test_objective training/test_several_machines "
+    "experiments/test_tune conformance/test_heads conformance/test_backbones "
+    "live/test_watch_end_to_end conformance/test_engines experiments/test_demo commands/test_cli "
+    "conformance/test_formats training/test_multi_seed live/test_judge features/test_killed "
+    "export/test_fit features/test_sharded_extraction export/test_bundle export/test_output_graph "
+    "features/test_extraction_job inference/test_predict experiments/test_advise "
+    "inference/test_joined_spaces evaluation/test_event_scores federated/test_simulation "
+    "features/test_mutants evaluation/test_thresholds training/test_train training/test_trainer "
+    "training/test_step training/test_tensorboard_events training/test_replica_check "
+    "experiments/test_ablate experiments/test_cross_dataset tests/test_python_functions"
 ).split()
 
 

@@ -186,7 +186,7 @@ class VerdictLabels:
         return LabelConfig(
             start_s=start_s,
             end_s=end_s,
-            by=verdict.by,
+            reviewer=verdict.by,
             group=recording_of(event),
         )
 
