@@ -340,8 +340,8 @@ def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
     ("text", "message"),
     [
         ('{"epoch": 3}', "Unknown setting `epoch`. Did you mean `epochs`?"),
-        ('{"epochs": "3"}', "`epochs` must be of type int. Received: epochs='3'"),
-        ('{"epochs": 0}', "`epochs` must be >= 1. Received: epochs=0"),
+        ('{"epochs": "3"}', "--epochs must be of type int. Received: epochs='3'"),
+        ('{"epochs": 0}', "--epochs must be >= 1. Received: epochs=0"),
         ("[1]", "--config must hold a JSON object. Received: a list"),
         ("{", "--config must name a readable JSON file. Received: "),
     ],
@@ -378,7 +378,7 @@ def test_the_text_sums_up_the_members(features_dir, tmp_path):
     assert "kept        seed 4" in text and "lowest validation loss of 2" in text
     assert "test" not in text.split("next")[0].replace(str(tmp_path), "")
     line = error_line("train", *places, "--ensemble", status=2)
-    assert "`ensemble` must come with members >= 2" in line
+    assert "--ensemble must come with members >= 2" in line
 
 
 # -- dry runs
@@ -575,10 +575,10 @@ def test_the_commands_are_installed(name):
         ("evaluate x --no-pictures", "It is called --no-read-videos."),
         ("evaluate x --frames=1", "No such option: --frames. It is called --show-frames."),
         ("train --features x --epochs many", "'many' is not a valid integer"),
-        ("train --features x --epochs 0", "`epochs` must be >= 1. Received: epochs=0"),
+        ("train --features x --epochs 0", "--epochs must be >= 1. Received: epochs=0"),
         (
             "train --features x --learning-rate nan",
-            "`learning_rate` must be finite",
+            "--learning-rate must be finite",
         ),
         (
             "train --features x --head bilstm",
@@ -596,15 +596,15 @@ def test_the_commands_are_installed(name):
         ("train --features x --dataset-path y", "must be given. Received: both"),
         (
             "train --features x --run a/b",
-            "`run` must be the name of a folder. Received: 'a/b'",
+            "--run must be the name of a folder. Received: 'a/b'",
         ),
         (
             "train --features x --epochs 3 --warmup-epochs 3",
-            "`warmup_epochs` must be < epochs",
+            "--warmup-epochs must be < epochs",
         ),
         (
             "evaluate x --split al",
-            "`split` must be one of train, validation, test, all",
+            "--split must be one of train, validation, test, all",
         ),
         ("robustness x --conditions dark", "The corruption must be one of"),
         ("robustness x --conditions blur,blur", "must name each once. Received: blur"),

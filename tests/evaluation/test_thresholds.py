@@ -84,7 +84,7 @@ def test_a_training_reaches_the_requested_operating_point(trained, tmp_path):
     [
         ("recall=0.99", 1, "must be chosen on 299 violent videos or more"),
         ("false_alarms_per_hour=1", 2, "must be chosen by evaluate --normal-footage"),
-        ("recal=0.9", 2, "`operating_point` must be best_f1, balanced_accuracy, recall="),
+        ("recal=0.9", 2, "--operating-point must be best_f1, balanced_accuracy, recall="),
     ],
 )  # fmt: skip
 def test_an_unsupported_point_is_refused_before_the_training(

@@ -203,13 +203,13 @@ def test_runs_and_cross_validations_do_not_mix(pair, tmp_path):
         ((pair[0],), "Received: 1 folder"),
         (
             (*pair, "--split", "test"),
-            "`split` must be given for runs only: a cross-validation has k",
+            "--split must be given for runs only: a cross-validation has k",
         ),
         (
             (*pair, "--videos-per-day", "9", "--prevalence", "0.1"),
             "has a threshold in each fold, a site only one",
         ),
-        ((tmp_path, tmp_path, "--report", "x.html"), "`report` must be given for cross-valid"),
+        ((tmp_path, tmp_path, "--report", "x.html"), "--report must be given for cross-valid"),
     ):
         status, _, error = invoke(*words)
         assert (status, message in error, error.count("\n")) == (2, True, 1), error

@@ -1,7 +1,9 @@
 """The options and the help of a command, from its config."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from click.shell_completion import CompletionItem
 from violence_detection import registry, units
 from violence_detection.commands._exit import CommonFlags, start_logging
 from violence_detection.commands._settings_file import read_settings
+from violence_detection.errors import ConfigError
 from violence_detection.settings import COMMON, GROUPS, Config, Setting
 
 
@@ -90,8 +93,9 @@ def options_of(config: type[Config], *, writes: bool = True) -> Callable:
             start_logging(common)
             file = values.pop("config")
             in_file = read_settings(Path(file)) if file else None
-            settings = config.from_flags(flags, in_file)
-            return function(*args, settings, common, **values)
+            with _errors_name_options(config):
+                settings = config.from_flags(flags, in_file)
+                return function(*args, settings, common, **values)
 
         names = [setting.name for setting in config.settings()]
         for option in reversed([*_setting_options(config), *_common_options(writes)]):
@@ -99,6 +103,22 @@ def options_of(config: type[Config], *, writes: bool = True) -> Callable:
         return command
 
     return decorate
+
+
+@contextlib.contextmanager
+def _errors_name_options(config: type[Config]) -> Iterator[None]:
+    """Context manager: an error that says `split_seed` says --split-seed, as the user types it."""
+    flags = {setting.name: _flag(setting) for setting in config.settings()}
+
+    def option(name: re.Match) -> str:
+        return flags.get(name[1], name[0])
+
+    try:
+        yield
+    except ConfigError as error:
+        if str(error).startswith("Unknown setting"):  # a key of the file of --config
+            raise
+        raise ConfigError(re.sub(r"`(\w+)`", option, str(error))) from error
 
 
 def _common_options(writes: bool) -> list[Callable]:
@@ -134,15 +154,18 @@ def _setting_options(config: type[Config]) -> list[Callable]:
 
 
 def _setting_option(setting: Setting, group: cloup.OptionGroup | None) -> Callable:
-    name = setting.rule.flag or setting.name.replace("_", "-")
-    flag, kind = f"--{name}", {"type": setting.type, "metavar": _metavar(setting)}
+    flag, kind = _flag(setting), {"type": setting.type, "metavar": _metavar(setting)}
     if setting.type is bool:
-        flag, kind = f"--{name}/--{setting.rule.off or f'no-{name}'}", {}
+        flag, kind = f"{flag}/--{setting.rule.off or f'no-{flag[2:]}'}", {}
     elif setting.rule.path or setting.rule.metavar == "FILE":
         kind["type"] = _PathText(setting.rule.path)
     elif setting.rule.hint:
         kind["type"] = _Integer(setting.rule.hint)
     return cloup.option(flag, setting.name, default=None, help=_help(setting), group=group, **kind)
+
+
+def _flag(setting: Setting) -> str:
+    return f"--{setting.rule.flag or setting.name.replace('_', '-')}"
 
 
 def _metavar(setting: Setting) -> str | None:

@@ -1,5 +1,6 @@
 """Finds the folder of a feature space, also by the folder or the name of its dataset."""
 
+import glob
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -87,7 +88,7 @@ def _spaces(place: Path) -> Iterator[Path]:
             return
     if place.exists():
         return
-    for path in place.parent.glob(f"*/*/{_RECORD}"):
+    for path in place.parent.glob(f"{glob.escape(place.name)}-*/*/{_RECORD}"):
         dataset = path.parent.parent.name
         if dataset.startswith(place.name) and _DIGITS.fullmatch(dataset[len(place.name) :]):
             yield path.parent
