@@ -279,7 +279,7 @@ def test_a_damaged_manifest_is_named(tmp_path):
 def test_a_folder_without_features_is_refused(tmp_path):
     assert message_of(FeatureCache.open, tmp_path) == (
         "Features must be a folder that extract-features left, with extraction.json. "
-        f"Received: {tmp_path}"
+        f"Received: {tmp_path}."
     )
 
 

@@ -27,7 +27,9 @@ class _Labeller:
     def write(self, video, label, config):
         if self.error:
             raise self.error
-        self.rows.append((video.name, label, config.start_s, config.end_s, config.group, config.by))
+        self.rows.append(
+            (video.name, label, config.start_s, config.end_s, config.group, config.reviewer)
+        )
         return f"judged/{video.name}"
 
     def withdraw(self, row, *, judged_by, by):
