@@ -143,3 +143,11 @@ def test_another_precision_is_another_space_with_near_features(small, rng):
 def test_a_size_that_the_backbone_does_not_accept_is_wrong_usage():
     with pytest.raises(ConfigError, match="^`frame_size` must suit Xception. Received: 32 "):
         FeatureExtractor.build(**SMALL | {"backbone": "xception"})
+
+
+def test_an_extractor_for_segments_reads_each_as_a_clip_with_the_same_encoder():
+    clips = mean_colour_extractor()
+    segments = clips.in_segments(3)
+    assert (segments.space.shape, clips.space.shape) == ((3, 4, DIM), (4, DIM))
+    assert segments.images_per_clip == 3 * clips.images_per_clip and segments.reader.segments == 3
+    assert segments.encode_batch is clips.encode_batch and segments.in_segments(3) is segments
