@@ -1,5 +1,6 @@
 """Numbered pictures are read as the video that they were cut from, and what is wrong is named."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -151,6 +152,7 @@ def test_a_change_of_a_picture_the_rate_or_a_number_changes_the_digest(pictures)
     assert video_file.digest_of(pictures.with_name("v1@25fps")) != before
     state = video_file.state_of(series)
     shutil.copy(pictures / "0001.png", pictures / "0002.png")
+    os.utime(pictures / "0002.png", ns=(0, state.mtime_ns + 10**9))
     assert video_file.digest_of(series) != before
     assert video_file.state_of(series).mtime_ns > state.mtime_ns
     changed = video_file.digest_of(series)

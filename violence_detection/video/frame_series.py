@@ -5,11 +5,14 @@ where there is no such folder, those beside it whose names are `v1` and a number
 second. Numbers may go up by any step: what is missing between them is a gap.
 """
 
+import bisect
 import errno
 import functools
 import math
 import os
 import re
+import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +25,7 @@ ENDINGS = frozenset((".jpg", ".jpeg", ".png"))
 FEWEST_FRAMES = 5  # numbered pictures that are taken for the frames of a video
 _NUMBERED = re.compile(r"(.*?)(\d+)", re.DOTALL)
 _RATED = re.compile(r"(.+)@(\d+(?:\.\d+)?)fps", re.DOTALL)
+_FRESH_NS = 2 * 10**9  # a folder may change again without a change of its time
 _SEPARATORS = "_-. "  # between the name of a video and the number of a frame
 
 
@@ -125,13 +129,13 @@ def read_series(path: Path) -> FrameSeries | None:
     if source.is_dir():
         folder, names = source, names_by_video(_listed(source)).get("", [])
     else:
-        folder = source.parent
+        folder, listed = source.parent, _listed(source.parent)
+        # Of a million names only those that begin with the video's are looked at.
+        ends = (bisect.bisect(listed, source.name + last) for last in ("", chr(sys.maxunicode)))
         names = [
             name
-            for name in _listed(folder)
-            if name.startswith(source.name)
-            and (picture := _numbered(name))
-            and picture[1].rstrip(_SEPARATORS) == source.name
+            for name in listed[slice(*ends)]
+            if (picture := _numbered(name)) and picture[1].rstrip(_SEPARATORS) == source.name
         ]
     if not names:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
@@ -157,10 +161,18 @@ def _numbered(name: str) -> re.Match[str] | None:
 
 
 def _listed(folder: Path) -> tuple[str, ...]:
-    return _names_in(folder, folder.stat().st_mtime_ns)
+    changed_ns = folder.stat().st_mtime_ns
+    if time.time_ns() - changed_ns < _FRESH_NS:
+        return _list_names(folder)
+    return _kept_names(folder, changed_ns)
 
 
 @functools.lru_cache(maxsize=4)  # the videos of a folder of a million pictures are opened in turn
-def _names_in(folder: Path, mtime_ns: int) -> tuple[str, ...]:
+def _kept_names(folder: Path, changed_ns: int) -> tuple[str, ...]:
+    return _list_names(folder)
+
+
+def _list_names(folder: Path) -> tuple[str, ...]:
+    """The names in a folder in their order, without hidden ones."""
     with os.scandir(folder) as entries:
-        return tuple(entry.name for entry in entries if not entry.name.startswith("."))
+        return tuple(sorted(entry.name for entry in entries if not entry.name.startswith(".")))
