@@ -25,7 +25,7 @@ main()
 def test_a_short_demo_watches_drawn_cameras(short_tmp):
     words = ["demo", "--output", str(short_tmp / "demo"), "--clips", "40", "--epochs", "1"]
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *words, "--live", "--for", "10", "--json"],
+        [sys.executable, "-c", PROGRAM, *words, "--live", "--for", "15", "--json"],
         capture_output=True,
         text=True,
         timeout=300,
@@ -36,7 +36,7 @@ def test_a_short_demo_watches_drawn_cameras(short_tmp):
     live = result["live"]
     assert live["cameras_up"] == ["door", "hall", "yard"]
     # No window is asked for: on a busy machine the judge is not ready in this time.
-    assert 10 <= live["seconds"] < 30
+    assert 15 <= live["seconds"] < 40
     assert live["found"] <= live["fights"] and len(live["delays_s"]) <= live["found"]
     assert "page        open http://127.0.0.1:" in done.stderr
     assert "judge  down" not in done.stderr
