@@ -166,7 +166,7 @@ def halves(violent: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def of_watched_cameras(space: Space) -> Space:
-    """The space with, elsewhere, the violent clips and the normal ones of recordings with several."""
+    """The space with the violent clips elsewhere and the normal ones of recordings with several."""
     violent, groups = space.away.labels > 0, space.away.groups
     several = [
         violent[row] or sum((groups == groups[row]) & ~violent) > 1 for row in range(len(groups))
