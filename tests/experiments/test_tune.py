@@ -115,7 +115,7 @@ def test_the_best_settings_are_a_file_for_train(study, features_dir, tmp_path):
     """A training with them validates as the trial did."""
     result, _ = study
     settings = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
-    config = TrainConfig.from_flags(settings, Path(result["best_config"]))
+    config = TrainConfig.from_flags(settings, json.loads(Path(result["best_config"]).read_text()))
     optimisation = config.optimisation
     assert config.model.head == "linear"
     assert (optimisation.epochs, optimisation.batch_size) == (2, 8)
