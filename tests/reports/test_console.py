@@ -106,6 +106,13 @@ def test_a_table_moves_to_the_left_and_its_rows_stay_whole():
     assert console.wrap_lines([sentence], 60) == [sentence[:55], sentence[56:]]
 
 
+def test_a_table_loses_columns_until_it_fits():
+    rows = [["name", "95%", "videos"], ["first", "0.1% to 0.9%", "12"]]
+    assert console.fit_columns(rows, (1, 2), 80) == console.align_columns(rows)
+    narrow = console.fit_columns(rows, (1, 2), 20)
+    assert narrow == console.align_columns([["name", "videos"], ["first", "12"]])
+
+
 def test_a_path_is_not_broken():
     line = f"report      /{'a' * 80}/report.html"
     assert console.wrap_lines([line], 60) == [line]

@@ -1,5 +1,6 @@
 """The command `robustness`: scores of a run on corrupted copies of the videos."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
         ConditionScores,
         RobustnessResult,
     )
+
+_LEFT_OUT = (2, 6, 3)  # columns that a narrow terminal misses: accuracy's interval, videos, AUC
 
 
 @click.command(
@@ -51,22 +54,24 @@ def result_lines(result: "RobustnessResult") -> list[str]:
     rows = [row for row in (scores.clean, scores.control) if row is not None] + conditions
     heads = "condition accuracy 95% AUC difference 95% videos".split()
     mean = console.format_interval(scores.mean_accuracy_ci, ".1%")
+    terminal = shutil.get_terminal_size((100, 24))
     rough = f" ({console.ROUGH})" if result.recordings < FEW_RECORDINGS else ""
     return [
         f"run         {result.run}",
         f"split       {result.split}: {counted(result.videos, 'video')} of "
         f"{counted(result.recordings, 'recording')}{rough}",
-        *console.align_columns([heads, *map(_cells, rows)]),
-        f"mean        accuracy {scores.mean_accuracy:.1%} (95%: {mean}) over "
-        f"{counted(len(scores.conditions), 'condition')}, "
-        f"{counted(scores.mean_videos, 'video')} under each",
         f"note        {result.note}",
         *[f"left out    {line}" for line in result.left_out],
-        *_warning_lines(result),
         *console.failure_lines(_with_conditions(result.failures), whole="robustness.json"),
         f"table       {result.table}",
         f"figure      {result.picture}",
         "report      the next one of evaluate shows these numbers",
+        "",
+        *console.fit_columns([heads, *map(_cells, rows)], _LEFT_OUT, terminal.columns),
+        f"mean        accuracy {scores.mean_accuracy:.1%} (95%: {mean}) over "
+        f"{counted(len(scores.conditions), 'condition')}, "
+        f"{counted(scores.mean_videos, 'video')} under each",
+        *_warning_lines(result),
         next_line("evaluate", Path(result.run), "--split", result.split),
     ]
 

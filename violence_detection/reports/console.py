@@ -289,6 +289,24 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def fit_columns(rows: Sequence[Sequence[str]], left_out: Sequence[int], columns: int) -> list[str]:
+    """The table of `align_columns` for a terminal; it loses columns until it fits.
+
+    Args:
+        rows: The cells.
+        left_out: Numbers of the columns that can be missed, the least needed first.
+        columns: The width of the terminal.
+    """
+    shown = list(range(len(rows[0])))
+    for number in (None, *left_out):
+        if number is not None:
+            shown.remove(number)
+        lines = align_columns([[row[number] for number in shown] for row in rows])
+        if max(map(len, lines)) - _LABEL <= columns:  # `wrap_lines` moves it to the left
+            break
+    return lines
+
+
 def list_names(names: Sequence[str], most: int = 6) -> str:
     """`a, b, c`; of many names the first ones and the number of the others."""
     hidden = len(names) - most
