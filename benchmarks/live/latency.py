@@ -59,7 +59,12 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
                 time.sleep(0.5)
             busy, seconds = load.share(), time.monotonic() - start_s
             store = watch.store()
-            latencies, delays = [], []
+            latencies, delays, on_its_way = [], [], []
+            noticed = {
+                row["event"]: at_s + to_utc_s
+                for at_s, row in watch.notices
+                if row["notice"] == "event" and row["change"] == "start"
+            }
             for received_s, message in list(webhook.received):
                 if message["kind"] != "start":
                     continue
@@ -75,6 +80,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
                 last = bisect.bisect_right(sent, min(hot)) - 1
                 latencies.append(received_s - sent[max(0, last)])
                 delays.append(received_s - event.start_ms / 1000)
+                on_its_way.append(received_s - noticed[event.id])
             store.close()
     webhook.close()
     return {
@@ -86,6 +92,9 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         "strides_s": sorted(strides),
         "last_frame_to_webhook_s": summary(latencies),
         "event_start_to_webhook_s": summary(delays),
+        # The rest of the first figure is the capture's and the judge's.
+        "stored_to_webhook_s": summary(on_its_way),
+        "all_s": [round(value, 2) for value in latencies],
     }
 
 
