@@ -234,10 +234,10 @@ def test_random_weights_depend_on_the_seed_alone(some):
 
 
 @pytest.mark.slow
-def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
-    network, _ = built(each)
-    path = saved_weights(each, tmp_path)
-    loaded, _ = drawn(each, seed=9, weights=str(path))
+def test_a_weights_file_gives_the_backbone_that_wrote_it(some, tmp_path):
+    network, _ = built(some)
+    path = saved_weights(some, tmp_path)
+    loaded, _ = drawn(some, seed=9, weights=str(path))
     ours, theirs = network.get_weights(), loaded.get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
@@ -388,7 +388,10 @@ def served_weights(name: str, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", IMAGENET_FILES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[thorough] * (name == "mobilenet")) for name in IMAGENET_FILES],
+)
 def test_a_downloaded_file_given_as_a_path_is_imagenet(name, weights_server, tmp_path):
     served_weights(name, weights_server)
     imagenet, digest = drawn(name, weights="imagenet")
@@ -448,7 +451,10 @@ def test_real_weights_are_loaded(name):
 @pytest.mark.slow
 @real
 @pytest.mark.weights
-@pytest.mark.parametrize("name", REAL_FILES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[thorough] * (name != "mobilenetv2")) for name in REAL_FILES],
+)
 def test_real_weights_of_the_other_are_refused(name):
     for other_backbone in set(REAL_FILES) - {name}:
         message = message_of(name, REAL_FILES[other_backbone])

@@ -179,7 +179,9 @@ def test_the_test_videos_are_not_read(features_dir, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("monitor", ["val_auc", "val_accuracy"])
+@pytest.mark.parametrize(
+    "monitor", ["val_auc", pytest.param("val_accuracy", marks=pytest.mark.thorough)]
+)
 def test_the_monitored_score_is_maximised(features_dir, tmp_path, monitor):
     result = tune(features_dir, tmp_path / "c", trials=2, monitor=monitor)
     values = [float(row["value"]) for row in trials_of(tmp_path / "c")]

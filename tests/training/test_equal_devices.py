@@ -31,6 +31,14 @@ EVERY_OUTPUT = (
     "classes+future(units=5, size=4)+mil+svdd(units=8, size=4)+vae(units=8, size=3, noise=0.0)"
 )
 ROUNDING = {"float32": 1e-5, "mixed_float16": 6e-3, "mixed_bfloat16": 5e-2}
+ALL_AT_ONCE = {
+    "sam_rho": 0.05,
+    "ema_decay": 0.9,
+    "gradient_accumulation": 2,
+    "global_clipnorm": 0.1,
+    "weight_decay": 0.3,
+    "labels": "uneven",
+}
 CASES = {
     "defaults": {},
     "recurrent": {"head": RECURRENT},
@@ -133,20 +141,17 @@ CASES = {
     },
     "every output, in float16": {"outputs": EVERY_OUTPUT, "precision": "mixed_float16"},
     "all at once": {
-        "head": RECURRENT,
-        "sam_rho": 0.05,
-        "ema_decay": 0.9,
-        "gradient_accumulation": 2,
-        "global_clipnorm": 0.1,
-        "weight_decay": 0.3,
-        "labels": "uneven",
+        "head": f"mlp(units=5, {NO_DROPOUT})",
+        **ALL_AT_ONCE,
     },
+    "recurrent, all at once": {"head": RECURRENT, **ALL_AT_ONCE},
 }
 
 # Other cases have each of their parts.
 VARIATIONS = {
     "gru",
     "tcn",
+    "recurrent, all at once",
     "recurrent in float16",
     "recurrent in bfloat16",
     "clipped",
