@@ -15,12 +15,16 @@ from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection import cli
+from violence_detection.commands.evaluate import evaluation_lines
 from violence_detection.errors import CacheError, ConfigError, RunError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import EvaluationStage, evaluate_run
 from violence_detection.features.cache import FeatureCache
+from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.models.calibration_predictions import OUT_OF_FOLD
 from violence_detection.models.run import Run
-from violence_detection.reports import pandas_tables
+from violence_detection.reports import findings, pandas_tables
+from violence_detection.reports.evaluation_result import EvaluationResult
 
 KEYS = (
     "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong "
@@ -34,6 +38,30 @@ def table(folder, name) -> list[dict[str, str]]:
 
 
 # -- results
+
+
+def test_few_recordings_name_folds_and_the_rates_of_the_choice_of_the_threshold(evaluated):
+    point = ChosenOperatingPoint(
+        asked="balanced_accuracy",
+        threshold=0.4,
+        reason="",
+        interval=[0.3, 0.5],
+        achieved={"recall": 0.91, "false_positive_rate": 0.14},
+        achieved_ci={"recall": [0.8, 1.0], "false_positive_rate": [0.0, 0.3]},
+        chosen_on=OUT_OF_FOLD,
+        videos=198,
+        recordings=30,
+    )
+    kept = EvaluationResult.from_json(evaluated.result)
+    result = dataclasses.replace(kept, operating_point=point)
+    texts = [finding.text for finding in findings.evaluation_findings(result)]
+    told = "198 other videos of 30 recordings. At the threshold they find 91 of 100 violent videos"
+    assert any(told in text for text in texts)
+    following = evaluation_lines(result)[-1]
+    assert "violence-detection cross-validate --features" in following
+    as_many = dataclasses.replace(point, recordings=result.recordings)
+    result = dataclasses.replace(kept, operating_point=as_many)
+    assert not any("At the threshold" in row.text for row in findings.evaluation_findings(result))
 
 
 @pytest.mark.slow

@@ -108,9 +108,10 @@ def _next(result: "DemoResult") -> str:
 
 def _fact_lines(result: "DemoResult") -> list[str]:
     return [
-        f"accuracy    {result.test_accuracy:.1%} on {result.test_videos} drawn test clips",
-        f"mean image  {result.mean_image_accuracy:.1%} from the mean image alone: only the motion "
-        "tells the classes apart",
+        f"accuracy    {result.test_accuracy:.1%} on {result.test_videos} drawn test clips: the "
+        "program works; it says nothing about real footage",
+        f"mean image  {result.mean_image_accuracy:.1%} by a model that sees each clip's mean image "
+        "alone: it guesses, because only motion tells these classes apart",
         f"prediction  {result.prediction['path']}: {result.prediction['label']} "
         f"({result.prediction['probability']:.2f})",
         f"clips       {result.clips}",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from violence_detection.experiments.doctor import Diagnosis
     from violence_detection.system.check_list import CheckResult
 
+_EXTRA = "extra "  # begins the names of the checks of extras
+
 
 @click.command(
     cls=Command,
@@ -40,14 +42,24 @@ def doctor(settings: DoctorConfig, flags: CommonFlags) -> None:
 
 
 def _lines(result: "Diagnosis", settings: DoctorConfig) -> list[str]:
+    missing = [check for check in result.checks if _is_missing_extra(check)]
     lines = []
     for check in result.checks:
-        lines += _check_lines(check)
+        if check not in missing:
+            lines += _check_lines(check)
+        elif check is missing[0]:
+            names = ", ".join(extra.name.removeprefix(_EXTRA) for extra in missing)
+            lines.append(f"skipped     extras that are not installed: {names}")
+            lines.append("            pip install 'violence-detection[NAME]' where one is needed")
     failed = len(result.findings)
     if failed:
         names = ", ".join(check.name for check in result.findings)
         return [*lines, "", f"problems    {counted(failed, 'check')} failed: {names}"]
     return [*lines, "", "No problems found.", _next(settings)]
+
+
+def _is_missing_extra(check: "CheckResult") -> bool:
+    return check.name.startswith(_EXTRA) and check.status == "skipped"
 
 
 def _check_lines(check: "CheckResult") -> list[str]:

@@ -10,6 +10,7 @@ from violence_detection.commands._exit import Command, CommonFlags, Stage, run_s
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.features import space_lookup
 from violence_detection.metrics.sample_size import (
     FEW_RECORDINGS,
     FEW_VIDEOS,
@@ -68,8 +69,17 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         *_warning_lines(result),
         f"leaks       {_leaks_text(result)}",
         f"report      {result.report}",
-        next_line("predict", Path(result.run), "VIDEO"),
+        _next(result),
     ]
+
+
+def _next(result: "EvaluationResult") -> str:
+    """Folds over all recordings where those of this split are few, else the use of the run."""
+    few = result.grouped and result.recordings < FEW_RECORDINGS
+    if not few or result.home is not None or result.is_one_class:
+        return next_line("predict", Path(result.run), "VIDEO")
+    features = space_lookup.shortest_path(result.features)
+    return next_line("cross-validate", "--features", features, "--run", "folds")
 
 
 def _home_lines(result: "EvaluationResult") -> list[str]:

@@ -11,6 +11,7 @@ from violence_detection.metrics.sample_size import (
     MIN_VIDEOS_OF_CLASS,
     widest_interval,
 )
+from violence_detection.models.calibration_predictions import OUT_OF_FOLD
 from violence_detection.reports.console import LEAK_KINDS
 from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.reports.html import of_100
@@ -59,6 +60,8 @@ def evaluation_findings(
     yield size
     if not says_nothing:
         yield _finding_on_interval(result)
+        if result.split == "test":
+            yield from _findings_on_choice(result)
     yield _finding_on_leaks(result)
     if not result.grouped:
         yield Finding(
@@ -132,8 +135,34 @@ def _finding_on_size(result: EvaluationResult) -> Finding:
         )
     small_class = min(counts.violent, counts.normal) < MIN_VIDEOS
     if small_class or (result.grouped and result.recordings < FEW_RECORDINGS):
-        return Finding("care", f"{text}. That is few: every number here is a rough guess.")
+        text += ". That is few: every number here is a rough guess."
+        if result.home is None:
+            text += " The command cross-validate predicts the videos of every recording."
+        return Finding("care", text)
     return Finding("good", f"{text}.")
+
+
+def _findings_on_choice(result: EvaluationResult) -> Iterator[Finding]:
+    """The rates on the videos that the threshold was chosen on, if they say more than these."""
+    point = result.operating_point
+    if (
+        point is None
+        or point.chosen_on != OUT_OF_FOLD
+        or result.home is not None
+        or point.recordings <= result.recordings
+    ):
+        return
+    rates = [point.achieved[name] for name in ("recall", "false_positive_rate")]
+    if not all(point.achieved_ci[name] for name in ("recall", "false_positive_rate")):
+        return
+    yield Finding(
+        "note",
+        f"For the choice of the threshold, models that had not seen their recordings predicted "
+        f"{counted(point.videos, 'other video')} of {counted(point.recordings, 'recording')}. "
+        f"At the threshold they find {of_100(rates[0])} of 100 violent videos and flag "
+        f"{of_100(rates[1])} of 100 normal ones. That is of more recordings than here, and "
+        "slightly too good, because the threshold was chosen on them.",
+    )
 
 
 def _finding_on_interval(result: EvaluationResult) -> Finding:
