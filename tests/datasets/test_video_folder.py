@@ -528,6 +528,18 @@ def test_numbered_pictures_are_videos_of_their_class_split_and_recording(tmp_pat
     ]
 
 
+def test_pictures_in_the_class_folder_itself_are_named_as_not_read(tmp_path):
+    touch(tmp_path, *(f"violent/{n:03d}.jpg" for n in range(6)), "calm/1.mp4")
+    with pytest.raises(DatasetError) as raised:
+        read_folder(tmp_path, frames_fps=25)
+    assert "violent holds 1 video of numbered pictures, not read; violent: its pictures lie" in str(
+        raised.value
+    )
+    touch(tmp_path, "violent/1.mp4")
+    (warning,) = read_folder(tmp_path, frames_fps=25).warnings
+    assert "1 video of numbered pictures (violent), e.g. violent: its pictures lie" in warning
+
+
 def test_a_table_names_numbered_pictures_with_or_without_their_rate(tmp_path):
     touch(tmp_path, *(f"{video}/{n:03d}.jpg" for video in ("v1", "v2") for n in range(6)))
     (tmp_path / "videos.csv").write_text("path,label\nv1,a\nv2@12fps,b\n")

@@ -192,7 +192,13 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
         for path in found.others
         if (label := _label_at(path, depth)) and (not depth or split_of_word(path.split("/")[0]))
     }
-    return videos, notes, video_files.unread_files(found, label_of)
+    unread = video_files.unread_files(found, label_of)
+    for path in paths:
+        folder = without_rate(path)
+        if folder != path and folder.count("/") == depth:
+            reason = "its pictures lie in the class folder itself; give each video its own folder"
+            unread.append(UnreadFile(folder, folder.split("/")[-1], reason, "frames"))
+    return videos, notes, unread
 
 
 def _no_videos_text(found: FoundFiles) -> str:
@@ -219,14 +225,7 @@ def _unread_warnings(unread: Sequence[UnreadFile]) -> list[str]:
     lines = []
     for kind, group in sorted(by_kind.items()):
         classes = ", ".join(sorted({file.label for file in group}))
-        if kind == "frames":
-            what = counted(len(group), "video") + " of numbered pictures"
-        else:
-            what = (
-                f"{len(group)} {kind}"
-                if kind.startswith(".")
-                else f"{len(group)} without an ending"
-            )
+        what = _counted_kind(kind, len(group))
         lines.append(
             f"Passed over in the class folders, and may be videos: {what} ({classes}), e.g. "
             f"{group[0].path}: {group[0].reason}."
@@ -369,16 +368,25 @@ def _with_checked_classes(folder: VideoFolder) -> VideoFolder:
     return folder
 
 
+def _counted_kind(kind: str, count: int) -> str:
+    """The number of files of an `UnreadFile.kind`, in words."""
+    if kind == "frames":
+        return f"{counted(count, 'video')} of numbered pictures"
+    return f"{count} {kind}" if kind.startswith(".") else f"{count} without an ending"
+
+
 def _unread_by_class(unread: Collection[UnreadFile], label: str) -> list[str]:
     """`violent holds 6 .xyz, which are not read`, for each class but `label`."""
     by_class: Mapping[str, Counter[str]] = defaultdict(Counter)
     for file in unread:
         if file.label != label:
             by_class[file.label][file.kind] += 1
-    return [
-        f"{name} holds {', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}, not read"
+    texts = [
+        f"{name} holds {', '.join(_counted_kind(*item) for item in kinds.most_common())}, not read"
         for name, kinds in sorted(by_class.items())
     ]
+    pictures = [file for file in unread if file.kind == "frames" and file.label != label]
+    return texts + [f"{file.path}: {file.reason}" for file in pictures[:1]]
 
 
 def _inner_folders(folder: VideoFolder) -> list[str]:
