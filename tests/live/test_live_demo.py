@@ -44,7 +44,7 @@ def test_a_short_demo_watches_drawn_cameras(short_tmp):
 
 def test_the_length_of_the_watch_needs_live():
     ran = CliRunner().invoke(main, ["demo", "--for", "60", "--dry-run"])
-    assert ran.exit_code == 2 and "`for_s` needs `live`" in ran.stderr
+    assert ran.exit_code == 2 and "--for needs --live" in ran.stderr
 
 
 def test_a_folder_that_is_too_deep_for_sockets_is_refused_before_anything_is_drawn(tmp_path):
