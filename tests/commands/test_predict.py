@@ -117,7 +117,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
         (("a.mp4", "--annotate", ".", "--force"), "must not replace a video"),
         (
             ("a.mp4", "--lower-threshold", 0.9, "--threshold", 0.5),
-            "must be <= `threshold`",
+            "must be <= --threshold",
         ),
         (("a.mp4", "--focus-s", 100), "--focus-s must be <= 30"),
         (("-",), "must be a video to predict"),
