@@ -58,7 +58,7 @@ def test_a_folder_of_videos_has_advice_without_times(tmp_path):
     assert result["dataset"]["classes"] == {"noFight": 8, "fight": 8}
     assert result["settings"]["recording_weights"] == "natural"
     assert "probe" not in result and result["config"] == ""
-    assert "learning_curve" in run_json(
+    assert "--learning-curve" in run_json(
         "advise", "--dataset-path", tmp_path, "--learning-curve", status=2
     )
 
