@@ -553,6 +553,21 @@ def test_the_package_runs_as_a_module(module):
     assert done.stdout.startswith("Usage: violence-detection train [OPTIONS]"), done.stderr
 
 
+def test_ctrl_c_during_the_imports_prints_no_traceback():
+    code = (
+        "import os, signal, sys\n"
+        "from violence_detection.__main__ import main\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'violence_detection.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
 @pytest.mark.parametrize("name", ["violence-detection", "extract-features", "train"])
 def test_the_commands_are_installed(name):
     path = Path(sys.executable).with_name(name)

@@ -1,4 +1,4 @@
-"""Every event that a sink was told of is ended for it, whatever kills, reloads and full disks do."""
+"""A sink that was told of an event is told of its end, over kills, reloads and full disks."""
 
 import contextlib
 import resource

@@ -61,7 +61,8 @@ def _event(store, *, clip="", verdict="", label="", sent=True, **values) -> str:
 
 
 def test_the_record_of_who_did_what_goes_after_its_days(short_tmp):
-    text = "cameras: [{name: door, source: 1, alert: {threshold: 0.5}}]\nretention: {audit_days: 10, min_free_gb: 0}\n"
+    text = "cameras: [{name: door, source: 1, alert: {threshold: 0.5}}]\n"
+    text += "retention: {audit_days: 10, min_free_gb: 0}\n"
     path = write_cameras_file(short_tmp, text + "web: {enabled: false}\n")
     watch = PlayedWatch(path)
     (path.parent / "data").mkdir()

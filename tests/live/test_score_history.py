@@ -68,7 +68,7 @@ def test_the_last_minute_of_a_watch_that_has_ended_is_replayed(tmp_path):
         )
         store.record_minutes([Minute("door", 1000, run_digest(file.run), 1, 0, stretches, 2000)])
     for passed_s in (0, 60):
-        result = replay(path, ReplayConfig(), clock=lambda: now_ms / 1000 + passed_s)
+        result = replay(path, ReplayConfig(), clock=lambda s=passed_s: now_ms / 1000 + s)
         assert len(result.cameras[0].events) == 1
     early = replay(path, ReplayConfig(), clock=lambda: now_ms / 1000 - 90)
     assert early.cameras[0].events == ()

@@ -75,8 +75,8 @@ def _dataset_lines(dataset: "DatasetSummary") -> list[str]:
         users = counted(len(space.used_by), "run")
         lines += [
             f"    {space.name}",
-            f"        {format_bytes(space.bytes)}, {counted(space.videos, 'video')}{state}, used by "
-            f"{users}",
+            f"        {format_bytes(space.bytes)}, {counted(space.videos, 'video')}{state}, "
+            f"used by {users}",
             *[f"            {run}" for run in space.used_by],
         ]
     return lines

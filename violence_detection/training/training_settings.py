@@ -66,7 +66,7 @@ class OptimisationConfig(Config):
     )
     weight_decay: float = option(
         0.01,
-        "AdamW's decay, not on biases and norms. Weights shrink by this times the sum of the rates, "
+        "AdamW's decay, not on biases and norms. Weights shrink by this times the sum of rates, "
         "about 0.05 over 240 videos and 60 epochs: under 1 it hardly acts there.",
         group="Optimisation",
         low=0.0,

@@ -144,7 +144,7 @@ class WindowScorer:
         return rows
 
     def novelty(self, features: np.ndarray) -> np.ndarray | None:
-        """The novelty of windows, float32 (W,): above 1 a window is unlike anything that the run was
+        """The novelty of windows, float32 (W,): above 1 a window is unlike all that the run was
         trained on. None where the run does not know its training clips.
 
         Args:
