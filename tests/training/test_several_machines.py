@@ -29,7 +29,8 @@ COMMAND = [
     "from violence_detection.cli import main; main()",
     "train",
 ]
-# Other heads and sharpness-aware minimisation over two replicas are in test_equal_devices.py.
+# Other heads and sharpness-aware minimisation over two replicas are in test_equal_devices.py, too.
+RECURRENT = "bilstm_attention(projection=6, units=5, feature_dropout=0.0, dropout=0.0)"
 ALL_AT_ONCE = {
     "head": "linear",
     "batch_size": 7,  # of 26 videos: the last one has 5
@@ -172,11 +173,20 @@ def check_equal(machines: Machines, features, folder, settings) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("killed", [(0,), pytest.param((1, 0), marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    ("killed", "more"),
+    [
+        ((0,), {}),
+        pytest.param(
+            (1, 0), {"head": RECURRENT, "sam_rho": 0.05, "epochs": 12}, marks=pytest.mark.thorough
+        ),
+    ],
+)
 def test_where_one_is_killed_the_other_leaves_and_all_go_on_to_the_weights_of_one_device(
-    machines, features, tmp_path, killed
+    machines, features, tmp_path, killed, more
 ):
-    two = machines(ALL_AT_ONCE)
+    settings = ALL_AT_ONCE | more
+    two = machines(settings)
     two.start(by_variable=True)
     for number, victim in enumerate(killed, 1):
         assert f"Machine {victim} was lost" in two.kill(victim, after_epochs=3 * number)
@@ -184,7 +194,7 @@ def test_where_one_is_killed_the_other_leaves_and_all_go_on_to_the_weights_of_on
         two.start("--resume")
     two.wait()
     least = 3 * len(killed) - 1
-    assert least <= two.run.results().summary.resumed_from_epoch < ALL_AT_ONCE["epochs"]
+    assert least <= two.run.results().summary.resumed_from_epoch < settings["epochs"]
     effective = two.run.results().effective
     assert (effective.machines, effective.replicas) == (2, 2)
-    check_equal(two, features, tmp_path, ALL_AT_ONCE)
+    check_equal(two, features, tmp_path, settings)
