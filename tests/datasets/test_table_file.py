@@ -169,3 +169,4 @@ def test_other_tables_are_named(tmp_path):
     write(tmp_path, text_of(), name="videos.xlsx")
     assert find_table(tmp_path) == table
     assert other_tables(tmp_path, table) == ["annotations.csv", "videos.xlsx"]
+    assert other_tables(tmp_path, table, but=["videos.xlsx"]) == ["annotations.csv"]

@@ -280,6 +280,12 @@ def test_a_split_that_training_refuses_is_found(tmp_path, clips, groups, splits,
     assert "More recordings, or a split column in videos.csv, help." in text
 
 
+def test_a_recording_with_videos_of_both_classes_is_counted_once(tmp_path, clips):
+    root = lay(tmp_path / "videos", clips, ["calm", "fight"] * 4, list("aabbccdd"))
+    summary = check(root)["summary"]
+    assert (summary["recordings"], summary["all_recordings"]) == ({"calm": 4, "fight": 4}, 4)
+
+
 def test_a_class_that_is_too_small_for_a_split_is_noted(tmp_path, clips):
     root = lay(tmp_path / "videos", clips, ["calm"] * 6 + ["fight"] * 2)
     result = check(root)

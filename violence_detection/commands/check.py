@@ -101,6 +101,10 @@ def _summary_lines(result: "FolderCheck") -> list[str]:
         if label in summary.recordings:
             text += f", of {counted(summary.recordings[label], 'recording')}"
         lines.append(text)
+    if 0 < summary.all_recordings < sum(summary.recordings.values()):
+        lines.append(
+            f"recordings  {summary.all_recordings} in all, some with videos of several classes"
+        )
     if summary.cameras:
         lines.append(f"cameras     {len(summary.cameras)}: {_values(summary.cameras)}")
     if summary.first_recorded_at:

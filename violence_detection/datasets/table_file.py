@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,13 +92,14 @@ def find_table(root: Path) -> Path | None:
     return None
 
 
-def other_tables(root: Path, table: Path | None) -> list[str]:
-    """Names of the tables beside the videos that are not read."""
+def other_tables(root: Path, table: Path | None, *, but: Collection[str] = ()) -> list[str]:
+    """Names of the tables beside the videos that are not read, but for those of `but`."""
     endings = (".csv", ".tsv", *_WORKBOOKS)
     return sorted(
         path.name
         for path in root.iterdir()
-        if path.suffix.lower() in endings and path != table and not path.name.startswith(".")
+        if path.suffix.lower() in endings and not path.name.startswith(".")
+        if path != table and path.name not in but
     )
 
 

@@ -121,7 +121,7 @@ def read_folder(
         ungrouped = len(videos)
         warnings = [*_unread_warnings(unread), *_nested_class_warnings(videos)]
         found_notes = found.notes()
-    other_tables = table_file.other_tables(root, table)
+    other_tables = table_file.other_tables(root, table, but=(video_files.LABEL_HISTORY,))
     if other_tables:
         notes.append(f"Not read, because they are not videos.csv: {', '.join(other_tables)}.")
     grouping = "videos.csv" if ungrouped < len(videos) else "none"

@@ -39,6 +39,7 @@ class FolderSummary:
         sizes: Number of files by `640x360`, the commonest first.
         rates: Number of files by frames per second, the commonest first.
         recordings: Number of recordings of each class; empty where recordings are not known.
+        all_recordings: Number of recordings, each counted once; 0 where they are not known.
         cameras: Number of videos by camera, the commonest first; empty where none is named.
         first_recorded_at, last_recorded_at: In ISO 8601; empty where no time is given.
     """
@@ -49,6 +50,7 @@ class FolderSummary:
     sizes: dict[str, int]
     rates: dict[str, int]
     recordings: dict[str, int]
+    all_recordings: int
     cameras: dict[str, int]
     first_recorded_at: str
     last_recorded_at: str
@@ -293,17 +295,18 @@ def summary(
     rates = Counter(f"{file.fps:.4g}" for file in inspections.values() if file.fps)
     cameras = Counter(video.camera for video in folder.videos if video.camera)
     times = sorted((v.recorded_at for v in folder.videos if v.recorded_at), key=iso_times.instant)
-    recordings = {}
+    groups: dict[str, set[str]] = {}
     if folder.grouping != "none":
         for label in folder.labels:
-            recordings[label] = len({v.group for v in folder.videos if v.label == label})
+            groups[label] = {video.group for video in folder.videos if video.label == label}
     return FolderSummary(
         duration_s=round(sum(lengths_s), 3),
         shortest_s=round(min(lengths_s, default=0.0), 3),
         longest_s=round(max(lengths_s, default=0.0), 3),
         sizes=dict(sizes.most_common()),
         rates=dict(rates.most_common()),
-        recordings=recordings,
+        recordings={label: len(of_class) for label, of_class in groups.items()},
+        all_recordings=len(set().union(*groups.values())),
         cameras=dict(cameras.most_common()),
         first_recorded_at=times[0] if times else "",
         last_recorded_at=times[-1] if times else "",
