@@ -119,7 +119,8 @@ def _read_text(path: Path) -> tuple[str, bool]:
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"CAMERAS must be a readable YAML file in UTF-8. Received: {path} ({error})"
+            f"CAMERAS must be a readable YAML file in UTF-8. Received: {path} ({error}). "
+            "docs/cameras.yaml is an example"
         ) from error
     if len(content) > MAX_BYTES:
         raise ConfigError(
