@@ -57,10 +57,11 @@ def result_lines(results: "TrainingResults") -> list[str]:
         f"run         {results.run}",
         *(_member_lines(members) if members else []),
         f"epochs      {_epochs_text(summary)}; {summary.videos_per_s:.0f} videos/s{of_best_member}",
-        f"validation  {console.format_scores(scores.validation)}",
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
         *console.class_threshold_lines(scores.class_thresholds),
         *_threshold_help(scores.operating_point),
+        # Below the rates of the threshold: these are of more recordings.
+        f"validation  {console.format_scores(scores.validation)}",
         *_sanity_check_lines(scores),
         *console.failure_lines(results.failures),
         next_line("evaluate", Path(results.run), *_split_words(scores)),
