@@ -51,7 +51,8 @@ def test_a_list_has_the_keys_of_the_contract(features, folder):
     assert (space["features"], space["used_by"]) == (str(features), [str(run)])
     text = call("list").stdout.splitlines()
     assert text[0] == f"mine  {units.format_bytes(dataset['bytes'])}"
-    assert text[1].endswith("32 videos, used by 1 run") and text[2].strip() == str(run)
+    assert text[1].strip() == "space" and text[2].endswith("32 videos, used by 1 run")
+    assert text[3].strip() == "checkpoints/run"
     refused = call("prune", "mine")
     assert refused.exit_code == 2 and "removed with --force only" in refused.stderr
     planned = answer("prune", "mine", "--force", "--dry-run")

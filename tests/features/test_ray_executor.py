@@ -248,4 +248,4 @@ def test_a_missing_cluster_is_one_clear_line(tmp_path, dataset_dir):
     asked = words(dataset_dir, tmp_path / "cache", *flags, "-q")
     done = CliRunner().invoke(cli.extract_features, asked)
     assert done.exit_code == 2
-    assert done.stderr.strip().splitlines()[-1].startswith("Error: `address` must be")
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: --address must be")
