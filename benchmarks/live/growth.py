@@ -3,8 +3,9 @@
     python benchmarks/live/growth.py RUN VIDEO [--seconds 1200] [--cameras 4] [--close-s 4]
 
 Every camera closes its connection --close-s seconds after each begin, and is connected again after
-about a second. Memory (PSS) and open descriptors of each process are taken every 5 s. Growth is the
-mean of the last quarter over the mean of the second one: the first holds the start.
+about a second. Memory and open descriptors of each process are taken every 5 s. Growth is the mean
+of the last quarter over the mean of the second one: the first holds the start. The memory is that
+which is shared with no file: the share of a library changes with other programs that use it.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from running_watch import (
     RunningWatch,
     describe,
     descriptors,
-    pss_mb,
+    own_mb,
 )  # sets the path for what follows
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
@@ -45,7 +46,7 @@ def main() -> None:
         pids, end_s = watch.processes(), time.monotonic() + options.seconds
         while time.monotonic() < end_s:
             for role, pid in pids.items():
-                rows.setdefault(role, []).append((pss_mb(pid), descriptors(pid)))
+                rows.setdefault(role, []).append((own_mb(pid), descriptors(pid)))
             time.sleep(5)
         same = watch.processes() == pids
         connections = sum(len(server.attempts(name)) for name in names)
@@ -56,7 +57,7 @@ def main() -> None:
         counts = [max(row[1] for row in part) for part in (early, late)]
         row = {
             "process": role,
-            "pss_mb": [round(value, 1) for value in memory],
+            "own_mb": [round(value, 1) for value in memory],
             "growth": round(memory[1] / memory[0] - 1, 3),
             "descriptors_most": counts,
         }
