@@ -82,7 +82,13 @@ def test_every_format_has_an_example():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "name",  # those that TensorFlow itself opens again are variations
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] * (name in ("keras", "saved_model")))
+        for name in FORMATS
+    ],
+)
 def test_an_example_predicts_as_predict_does(name, run, video, predicted, tmp_path):
     part = registry.module("formats", name)
     if part.missing():

@@ -82,6 +82,10 @@ def left(cache: Path) -> dict[str, bytes]:
     }
 
 
+def features_in(cache: Path) -> int:
+    return sum(1 for _ in cache.rglob("*.npy"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("extractions", [2, pytest.param(5, marks=pytest.mark.thorough)])
 def test_four_kills_of_each_extraction_leave_no_trace(videos, tmp_path, extractions):
@@ -94,9 +98,16 @@ def test_four_kills_of_each_extraction_leave_no_trace(videos, tmp_path, extracti
     rng, interrupted = random.Random(5), 0
     for number in range(extractions):
         cache = tmp_path / str(number)
-        for _ in range(4):
+        for kill in range(4):
             process = started(videos, cache)
-            time.sleep(rng.uniform(0, whole_s))
+            if kill % 2:  # at a number of features, so that it is killed on a machine of any speed
+                there = features_in(cache)
+                wanted = there + rng.randrange(1 + (2 * VIDEOS - there) // 4)
+                while process.poll() is None and features_in(cache) < wanted:
+                    time.sleep(0.01)
+                time.sleep(rng.uniform(0, 0.05))
+            else:
+                time.sleep(rng.uniform(0, whole_s))
             interrupted += process.poll() is None
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -149,6 +149,9 @@ CASES = {
 
 # Other cases have each of their parts.
 VARIATIONS = {
+    "mean pool",
+    "transformer",
+    "bfloat16",
     "gru",
     "tcn",
     "recurrent, all at once",
