@@ -5,7 +5,7 @@ import resource
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support.watch_files import write_cameras_file
 from support.watch_processes import READY, PlayedWatch, Times
@@ -89,11 +89,12 @@ STEPS = st.lists(
 
 @pytest.mark.slow
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(steps=STEPS)
+@example(steps=[([0.45, 0.6, 0.1, 0.1, 0.45, 0.6], "other limits", True)])
 def test_every_start_has_its_end(short_tmp, steps):
     times, folder = Times(), short_tmp / str(len(list(short_tmp.iterdir())))
     folder.mkdir()

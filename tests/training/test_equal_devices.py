@@ -149,6 +149,7 @@ CASES = {
 
 # Other cases have each of their parts.
 VARIATIONS = {
+    "recurrent",
     "mean pool",
     "transformer",
     "bfloat16",

@@ -125,6 +125,7 @@ class CameraAlerts:
         self._unsaved: list[Window] = []  # of the open event
         self._numbers, self._before = numbers, numbers.begin()
         self.event: StoredEvent | None = None
+        self._ended: dict[str, StoredEvent] = {}  # those that the open or next event continues
         self._start_s = 0.0  # of the open event, by the times of windows
         self.score: float | None = None
         self.started = 0
@@ -253,6 +254,8 @@ class CameraAlerts:
             write = functools.partial(record, event.id, **peak, **changes)
         is_stored = self._late.add(write)
         self.event = None if is_end else event
+        if is_end:
+            self._ended[event.id] = event
         if is_stored or is_end:  # an event that is not stored has no clip
             time_s = change.event.end_s if is_end else change.event.start_s
             self._record(change.kind, event, time_s + self._offset_s)
@@ -282,6 +285,8 @@ class CameraAlerts:
         """Makes the stored event of one that was announced."""
         event = change.event
         self._start_s = event.start_s
+        if not event.continues:
+            self._ended.clear()
         self.event = StoredEvent(
             id=self._store.new_id(),
             camera=self._camera.name,
@@ -306,9 +311,8 @@ class CameraAlerts:
             decision: Who is told.
             end_ms: UTC of the end of an event that has ended.
         """
-        chain = self._store.chain(event.continues) if event.continues else []
         message = event_message(
-            [*(earlier for earlier in chain if earlier.id < event.id), event],
+            [*self._continued_by(event), event],
             kind,
             at_ms=self._clock.now_ms(),
             timezone=self._timezone,
@@ -322,6 +326,19 @@ class CameraAlerts:
             Addressed(addressee.sink, dataclasses.replace(message, **_held_back(addressee)))
             for addressee in decision.to
         ]
+
+    def _continued_by(self, event: StoredEvent) -> list[StoredEvent]:
+        """The events that an event continues, the oldest first. Those that have ended here may wait
+        for room on the disk; earlier ones are stored."""
+        chain: list[StoredEvent] = []
+        continued = event.continues
+        while continued in self._ended:
+            chain.insert(0, self._ended[continued])
+            continued = chain[0].continues
+        if continued:
+            stored = self._store.chain(continued)
+            chain = [*(earlier for earlier in stored if earlier.id <= continued), *chain]
+        return chain
 
 
 def _highest(novelties: Sequence[float | None]) -> float | None:
