@@ -15,7 +15,7 @@ PACKAGE_DIR = Path(violence_detection.__file__).parent
 # A package imports those on the lines above its own, and none beside it; only the modules of the
 # root and the command line import others on their own line.
 ORDER = """
-errors units registry setting_names settings
+errors units registry settings
 system metrics
 video
 datasets

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import setting_names
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import config
 from violence_detection.evaluation.robustness.config import RobustnessConfig
@@ -25,7 +24,15 @@ from violence_detection.features.cache_config import CacheExportConfig, CacheImp
 from violence_detection.features.config import CheckConfig, ExtractConfig
 from violence_detection.federated.config import InitConfig, SimulateConfig, UpdateConfig
 from violence_detection.inference.config import PredictConfig
-from violence_detection.settings import GROUPS, CommandConfig, Config, nested, option
+from violence_detection.settings import (
+    FORMER,
+    GROUPS,
+    CommandConfig,
+    Config,
+    nested,
+    new_name,
+    option,
+)
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.training_settings import (
     BatchConfig,
@@ -218,12 +225,12 @@ def test_every_former_name_is_one_of_no_setting_that_has_the_new_one():
     renamed = set()
     for kind in EVERY_CONFIG:
         names = {setting.name for setting in kind.settings()}
-        for former, new in setting_names.FORMER.items():
+        for former, new in FORMER.items():
             if any(name in names for name in new):
                 assert former not in names, (kind, former)
-                assert setting_names.new_name(former, names) in new
+                assert new_name(former, names) in new
                 renamed.add(former)
-    assert renamed == set(setting_names.FORMER)
+    assert renamed == set(FORMER)
 
 
 def test_a_record_of_before_the_renaming_is_read():

@@ -6,11 +6,11 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from violence_detection import registry, setting_names, units
+from violence_detection import registry, units
 from violence_detection.errors import ConfigError
 
 COMMON = "Common options"
@@ -32,6 +32,25 @@ GROUPS = (
     "Advanced",
     COMMON,
 )
+
+
+# New names by former name. A config that has none of them, or the former name for something else,
+# is not concerned: `frames` is the number of frames of a clip where `show_frames` is unknown.
+FORMER = {
+    "by": ("reviewer",),
+    "clip_norm": ("global_clipnorm",),
+    "clips": ("videos_to_check",),
+    "frames": ("show_frames",),
+    "name": ("run", "site_name"),
+    "names": ("site_names",),
+    "pictures": ("read_videos", "show_frames"),
+    "prune": ("prune_trials",),
+    "seeds": ("members",),
+    "timeout": ("timeout_s",),
+    "video_dir": ("dataset_path",),
+    "video_timeout": ("video_timeout_s",),
+    "videos": ("dataset_path",),
+}
 
 
 @dataclass(frozen=True)
@@ -278,7 +297,7 @@ class Config:
         known = {setting.name: setting for setting in cls.settings()}
         for name in values:
             if name not in known:
-                new = setting_names.new_name(name, known)
+                new = new_name(name, known)
                 advice = f" It is called `{new}`." if new else registry.nearest(name, known)
                 raise ConfigError(f"Unknown setting `{name}`.{advice}")
         checked = {known[name].path: known[name].check(value) for name, value in values.items()}
@@ -299,7 +318,7 @@ class Config:
         A setting that the record lacks has the value in effect before the setting existed.
         """
         defaults = {setting.name: setting.default for setting in cls.settings()}
-        return defaults | cls._upgraded(setting_names.with_new_names(recorded, defaults))
+        return defaults | cls._upgraded(with_new_names(recorded, defaults))
 
     @classmethod
     def _upgraded(cls, recorded: dict[str, Any]) -> dict[str, Any]:
@@ -353,3 +372,20 @@ def _plain_type(annotation: Any) -> type:
     if isinstance(annotation, types.UnionType):
         return next(kind for kind in typing.get_args(annotation) if kind is not type(None))
     return annotation
+
+
+def new_name(former: str, names: Collection[str]) -> str:
+    """The one of `names` that was called `former`; empty if there is none, or `former` is one."""
+    if former in names:
+        return ""
+    return next((name for name in FORMER.get(former, ()) if name in names), "")
+
+
+def with_new_names(recorded: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """The settings of a record of this or an earlier version, by the names of today.
+
+    Args:
+        recorded: Value by name.
+        names: The names that the config of the record has today.
+    """
+    return {new_name(name, names) or name: value for name, value in recorded.items()}

@@ -18,11 +18,10 @@ from typing import Any, Protocol
 import click
 import cloup
 
-from violence_detection import setting_names
 from violence_detection.commands._help_text import HelpContext
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.reports import console
-from violence_detection.settings import COMMON
+from violence_detection.settings import COMMON, new_name
 from violence_detection.system import files, progress
 
 log = logging.getLogger("violence_detection")
@@ -120,7 +119,7 @@ def _with_new_name(error: click.NoSuchOption, command: click.Command) -> click.N
     former = error.option_name.removeprefix("--").replace("-", "_")
     is_off = former.startswith("no_")
     options = {item.name: item for item in command.params if isinstance(item, click.Option)}
-    new = setting_names.new_name(former.removeprefix("no_") if is_off else former, options)
+    new = new_name(former.removeprefix("no_") if is_off else former, options)
     flags = new and (options[new].secondary_opts if is_off else options[new].opts)
     if not flags:
         return error

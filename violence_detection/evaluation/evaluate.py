@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import setting_names
 from violence_detection.datasets import camera_and_time, synthetic, video_folder
 from violence_detection.datasets.labels import renamed_labels
 from violence_detection.datasets.manifest import part_suffix
@@ -42,6 +41,7 @@ from violence_detection.reports import evaluation_figures, evaluation_report, mo
 from violence_detection.reports.evaluation_report import ReportContext
 from violence_detection.reports.evaluation_result import EvaluationResult, NovelVideos
 from violence_detection.reports.home_comparison import HomeComparison
+from violence_detection.settings import with_new_names
 from violence_detection.system import devices, files
 from violence_detection.training.config import TrainConfig
 
@@ -415,7 +415,7 @@ def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
     effect and are left out; the feature space holds the real ones.
     """
     names = {setting.name for setting in TrainConfig.settings()}
-    settings = setting_names.with_new_names(trained.get("settings", {}), names)
+    settings = with_new_names(trained.get("settings", {}), names)
     if settings.get("features"):
         for name in TrainConfig.names_in("extract"):
             settings.pop(name, None)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import registry, setting_names
+from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import TuneConfig
+from violence_detection.settings import new_name
 from violence_detection.training.config import TrainConfig
 
 _REGISTRIES = {"head": "heads", "loss": "losses"}
@@ -178,7 +179,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     for name, values in axes.items():
         part, dot, argument = name.partition(".")
         if name not in tunable and not (dot and argument and part in _REGISTRIES):
-            new = setting_names.new_name(name, tunable)
+            new = new_name(name, tunable)
             advice = f" It is called `{new}`." if new else registry.nearest(name, tunable)
             raise ConfigError(
                 f"--space must have settings that a trial can vary. Received: {name}.{advice}"
