@@ -81,6 +81,15 @@ def test_a_long_video_is_cut_into_windows_of_the_clips_length(rows):
     np.testing.assert_allclose([end - start for start, end in spans], 1.0)
 
 
+def test_a_file_of_the_runs_training_has_its_split(rows, trained):
+    with open(f"{trained[0]}/training_videos.csv") as file:
+        splits = {row["path"]: row["split"] for row in csv.DictReader(file)}
+    for row in rows:
+        split = splits.get(row["path"].removeprefix(f"{trained[1]}/videos/"))
+        assert row.get("training_split") == (None if split == "test" else split)
+    assert {row.get("training_split") for row in rows} >= {"train", None}
+
+
 def test_the_probability_is_that_of_the_most_violent_window(rows):
     readable = [row for row in rows if not row["error"]]
     assert len(readable) == 7

@@ -75,3 +75,16 @@ def test_a_second_request_or_one_without_a_loop_is_left_to_the_caller():
     with progress.track("Training", 9, "epochs"):
         assert progress.stop.ask(KeyboardInterrupt)
         assert not progress.stop.ask(KeyboardInterrupt)
+
+
+def test_a_loop_of_long_steps_says_after_the_first_how_long_all_take(caplog, clock):
+    caplog.set_level(logging.INFO, LOGGER)
+    with progress.track("Folds", 5, "folds", at_a_time=2) as step:
+        clock[0] = 144.0
+        step()
+        clock[0] = 150.0
+        step()
+    assert caplog.messages == [
+        "About 7 min for 5 folds: the first took 2:24.",
+        "Folds: 2/5, 75 s each, 3:45 left",
+    ]

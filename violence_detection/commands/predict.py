@@ -62,8 +62,25 @@ def _lines(result: "PredictionResult") -> list[str]:
         *console.class_threshold_lines(result.class_thresholds),
         f"engine      {result.engine}",
         *([f"novelty     {result.novelty_note}"] if result.novelty_note else []),
+        *_caution_lines(result.videos),
     ]
     return [*lines, *_written_lines(result.written)]
+
+
+def _caution_lines(videos: "Sequence[SourcePrediction]", limit: int = 3) -> list[str]:
+    """A line on the files that the run was trained on; empty if there are none."""
+    trained = [video for video in videos if video.training_split]
+    if not trained:
+        return []
+    splits = {video.training_split for video in trained}
+    verbs = {"train": "learned from", "validation": "was chosen on"}
+    verb = " or ".join(text for split, text in verbs.items() if split in splits)
+    which = "this video: its probability says"
+    if len(videos) > 1:
+        names = ", ".join(video.path for video in trained[:limit])
+        rest = f" and {len(trained) - limit} more" if trained[limit:] else ""
+        which = f"{len(trained)} of these videos ({names}{rest}): what it says of them says"
+    return [f"caution     the run {verb} {which} nothing about new footage"]
 
 
 def _written_lines(paths: Sequence[Path], limit: int = 6) -> list[str]:

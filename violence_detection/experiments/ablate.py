@@ -1,6 +1,7 @@
 """Ablation: the same folds and seeds with each option of a training switched in turn."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ from violence_detection.metrics.sample_size import FEW_RECORDINGS
 from violence_detection.reports import ablation_result
 from violence_detection.reports.ablation_result import AblationResult, AblationRow, VariantScores
 from violence_detection.reports.cross_validation_scores import Estimate
-from violence_detection.system import devices, files, provenance
+from violence_detection.system import devices, files, progress, provenance
 from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 from violence_detection.training.config import TrainConfig
 from violence_detection.units import counted
@@ -97,11 +98,16 @@ class AblationStage:
             series = {"": self._folds({})}
             for variant in self._trained():
                 series.setdefault(_key(variant.changed), self._folds(variant.changed))
+            missing = [stored for stored in series.values() if stored.missing]
             for number, (key, stored) in enumerate(series.items(), 1):
+                start_s, is_whole = time.monotonic(), len(stored.missing) == len(stored.folds)
                 if stored.missing:
                     name = key if key else "the baseline"
                     log.info(f"Training {number} of {len(series)}: {name}.")
                 stored.train(self._config.jobs)
+                if is_whole and stored is missing[0] and missing[1:]:
+                    took_s = time.monotonic() - start_s
+                    log.info(progress.total_line(len(missing), "trainings in folds", took_s))
                 result = self._write(series)
             return result
 

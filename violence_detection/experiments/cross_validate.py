@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from violence_detection import units
 from violence_detection.datasets import camera_and_time, recordings
 from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.datasets.video_summary import VideoSummaries
@@ -114,6 +115,8 @@ class CrossValidationStage:
             missing = [fold for fold in runner.folds if finished[fold.name] is None]
             if len(missing) < len(finished):
                 result = self._write(finished)
+            if missing:
+                log.info(self._work_line(len(missing)))
             for fold, trained in processes.train(missing):
                 finished[fold.name] = self._with_baselines(fold, trained)
                 store.save(fold.name, finished[fold.name])
@@ -186,6 +189,14 @@ class CrossValidationStage:
         """The number of folds of a repeat."""
         config = self._config
         return len(self._runner.folds) // (config.repeats * len(config.protocols))
+
+    def _work_line(self, folds: int) -> str:
+        """The trainings that are left, before the first of them has shown how long one takes."""
+        members, further = self._config.train.members, self._config.calibration_trainings
+        text = f"{units.counted(folds, 'fold')} to train"
+        if further:
+            text += f", each {members + further} times: {further} to choose its threshold"
+        return f"{text}. After the first, a line says about how long all take."
 
     @property
     def _identity(self) -> StudyIdentity:

@@ -62,13 +62,13 @@ class FoldProcesses:
         """
         if not folds:
             return
-        jobs = self._jobs or _parallel_jobs(len(folds))
+        jobs = min(self._jobs or _parallel_jobs(len(folds)), len(folds))
         if jobs > 1:
-            log.info(f"{min(jobs, len(folds))} folds are trained at a time (--jobs).")
+            log.info(f"{jobs} folds are trained at a time (--jobs).")
         threads = ThreadPoolExecutor(jobs)
         try:
             waiting = {threads.submit(self._train, fold): fold for fold in folds}
-            with progress.track("Folds", len(folds), "folds") as step:
+            with progress.track("Folds", len(folds), "folds", at_a_time=jobs) as step:
                 while waiting:
                     for future in _wait_for_first(waiting):
                         fold = waiting.pop(future)

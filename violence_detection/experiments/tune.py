@@ -16,7 +16,7 @@ from violence_detection.experiments.search_result import (
     TrialRow,
 )
 from violence_detection.experiments.trials import TrialRunner, TrialSetup, suggest_values
-from violence_detection.system import devices, files, provenance
+from violence_detection.system import devices, files, progress, provenance
 from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 from violence_detection.units import counted
 
@@ -85,12 +85,17 @@ class SearchStage:
             )
             study = self._open_study()
             retried = _requeue_interrupted(study)
-            while _count_trials(study).total < config.trials:
+            left = config.trials - _count_trials(study).total
+            while (done := _count_trials(study).total) < config.trials:
                 if config.timeout_s and time.monotonic() - start_s >= config.timeout_s:
                     limit = f"The time limit ({config.timeout_s:g} s) is reached"
                     log.info(f"{limit}; no further trial starts.")
                     break
+                trial_start_s = time.monotonic()
                 self._run_trial(study, study.ask())
+                if done == config.trials - left and left > 1:
+                    took_s = time.monotonic() - trial_start_s
+                    log.info(progress.total_line(left, "trials at most", took_s))
                 self._write_trials(study)
             return self._result(study, retried=retried, seconds=time.monotonic() - start_s)
 

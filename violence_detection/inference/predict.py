@@ -28,6 +28,7 @@ from violence_detection.models.run import Run
 from violence_detection.models.training_clips import missing_line
 from violence_detection.system import progress
 from violence_detection.system.processes import ProcessPool
+from violence_detection.video import video_file
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class PredictionStage:
         # -- the predictions, and the files of each video
         settings = self._config.predictor_settings()
         explains = self._outputs.explains
+        self._trained_on = self._run.trained_digests()
         predictor = Predictor(
             self._run,
             with_attention=self._outputs.annotates or explains,
@@ -194,12 +196,22 @@ class PredictionStage:
                         start=start,
                         explainer=self._explainer,
                     )
-                    predictions[number] = SourcePrediction(name, result, error, start)
+                    split = self._training_split(self._sources[number])
+                    predictions[number] = SourcePrediction(name, result, error, start, split)
                 else:
                     log.warning(f"Cannot read {name}: {result}")
                     predictions[number] = SourcePrediction(name, None, str(result), start)
                 step()
         return [predictions[number] for number in range(len(self._sources))]
+
+    def _training_split(self, source: Source) -> str | None:
+        """The split of the run's training that has the bytes of a file: train or validation."""
+        if source.is_live or not self._trained_on or not video_file.exists(source.path):
+            return None
+        try:
+            return self._trained_on.get(video_file.digest_of(source.path))
+        except (OSError, VideoError):  # it went away, or may no longer be read
+            return None
 
 
 class _LiveProgress:

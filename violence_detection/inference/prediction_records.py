@@ -222,18 +222,21 @@ class SourcePrediction:
         prediction: None where the source could not be read.
         error: Why it could not be read or annotated; None without an error.
         start: Date and time at which the video starts; None where it is not known.
+        training_split: "train" or "validation" if this very file was among the videos of that split
+            when the run was trained: its probability says nothing about new footage. Else None.
     """
 
     path: str
     prediction: VideoPrediction | None
     error: str | None = None
     start: datetime | None = None
+    training_split: str | None = None
 
     def as_dict(self, classes: Sequence[str]) -> dict[str, Any]:
         """The row of the command's JSON.
 
         With a `start`, the row and its segments have `start_time`, and segments `end_time`, in
-        ISO 8601. What is not known of an unreadable source is None, and its `duration_s` 0.0.
+        ISO 8601. A file of the run's training has `training_split`. What is not known of an unreadable source is None, and its `duration_s` 0.0.
 
         Args:
             classes: Names of all classes.
@@ -254,6 +257,8 @@ class SourcePrediction:
                 "error": self.error,
             }
         row = {"path": self.path, **self.prediction.as_dict(), "error": self.error}
+        if self.training_split:
+            row["training_split"] = self.training_split
         if self.start is None:
             return row
         segments = [

@@ -118,6 +118,15 @@ class Run:
         rows = [files.read_own_csv(path, VIDEO_COLUMNS) for path in paths]
         return list(itertools.chain(*rows))
 
+    def trained_digests(self) -> dict[str, str]:
+        """Split, train or validation, by the digest of each file that the weights learned from or
+        were chosen on; nothing where the run lists no videos, as a federated one."""
+        if not self.videos_path.is_file():
+            return {}
+        rows = [row for row in self.videos_trained_on() if row["split"] in ("train", "validation")]
+        rows.sort(key=lambda row: row["split"], reverse=True)  # parts of a file: train stays
+        return {row["digest"]: row["split"] for row in rows}
+
     @classmethod
     def named(cls, checkpoint_dir: Path, name: str | None) -> Self:
         """The run `name` in `checkpoint_dir`, or one with a fresh name; nothing is made yet.

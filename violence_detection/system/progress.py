@@ -1,10 +1,13 @@
 """Progress on stderr: a bar on a terminal, else one line every 30 seconds.
 
+A loop of few long steps also says in a line, after the first step, how long all will take.
+
 A signal ends the program in a tracked loop: between two items, when no file is half written.
 """
 
 import contextlib
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -81,8 +84,24 @@ class Steps:
         self._show(self._done + fraction, text)
 
 
+def total_line(total: int, unit: str, first_s: float, at_a_time: int = 1) -> str:
+    """`About 12 min for 5 folds: the first took 2:24.`
+
+    Args:
+        total: Steps of the loop.
+        unit: What a step is, in the plural: "folds".
+        first_s: Seconds that the first step took.
+        at_a_time: Steps that are in progress at a time.
+    """
+    hours = first_s * math.ceil(total / at_a_time) / 3600
+    first = units.format_duration(first_s)
+    return f"About {units.hours_words(hours)} for {total} {unit}: the first took {first}."
+
+
 @contextlib.contextmanager
-def track(activity: str, total: int, unit: str, *, done: int = 0) -> Iterator[Steps]:
+def track(
+    activity: str, total: int, unit: str, *, done: int = 0, at_a_time: int | None = None
+) -> Iterator[Steps]:
     """Context manager: shows the progress of a loop, its rate and the time left.
 
     Args:
@@ -90,6 +109,8 @@ def track(activity: str, total: int, unit: str, *, done: int = 0) -> Iterator[St
         total: Steps of the loop.
         unit: What a step is, in the plural: "videos".
         done: Steps that were done before, as in a training that is resumed.
+        at_a_time: For a loop of few long steps, how many are in progress at a time; a line then
+            says after the first how long all take (`total_line`).
 
     Returns:
         A function to call after each step; see `Steps`. Nothing is shown if INFO is not logged.
@@ -97,9 +118,27 @@ def track(activity: str, total: int, unit: str, *, done: int = 0) -> Iterator[St
     stop.loops += 1
     try:
         with _display(activity, total, unit, done) as show:
-            yield Steps(show, done)
+            yield Steps(_saying_total(show, total, unit, at_a_time) if at_a_time else show, done)
     finally:
         stop.loops -= 1
+
+
+def _saying_total(
+    show: Callable[[float, str], None], total: int, unit: str, at_a_time: int
+) -> Callable[[float, str], None]:
+    """`show`, which after the first step also logs how long all take; of several steps at a time,
+    it shows nothing before as many are done, since their rate is not known."""
+    start_s, said = time.monotonic(), total == 1
+
+    def show_and_say(done: float, text: str) -> None:
+        nonlocal said
+        if not said and done >= 1:
+            said = True
+            log.info(total_line(total, unit, time.monotonic() - start_s, at_a_time))
+        if done >= at_a_time:
+            show(done, text)
+
+    return show_and_say
 
 
 @contextlib.contextmanager
