@@ -41,13 +41,14 @@ def dataset_dir(tmp_path: Path) -> Path:
 
 # Files by how long they take, the longest first.
 LONG = (
-    "training/test_equal_devices features/test_ray_executor export/test_export_docs "
+    "live/test_live_demo training/test_equal_devices features/test_ray_executor "
+    "export/test_export_docs "
     "live/test_watch_runs live/test_live_video_browser live/test_clips_browser "
     "video/test_live_source features/test_killed "
     "export/test_export training/test_run_setup experiments/test_cross_validate "
-    "live/test_live_demo training/test_objective training/test_several_machines "
+    "training/test_objective training/test_several_machines "
     "experiments/test_tune conformance/test_heads conformance/test_backbones "
-    "live/test_watch_end_to_end conformance/test_engines experiments/test_demo commands/test_cli "
+    "live/test_watch_end_to_end conformance/test_engines commands/test_cli "
     "conformance/test_formats training/test_multi_seed live/test_judge "
     "export/test_fit features/test_sharded_extraction export/test_bundle export/test_output_graph "
     "features/test_extraction_job inference/test_predict experiments/test_advise "

@@ -1,6 +1,4 @@
-"""The demo learns motion and not the background; it replaces nothing but an earlier demo."""
-
-import json
+"""The demo replaces nothing but an earlier demo; tests/live/test_live_demo.py runs a whole one."""
 
 import pytest
 from click.testing import CliRunner
@@ -10,30 +8,6 @@ from violence_detection.cli import main
 from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import DemoConfig
 from violence_detection.experiments.demo import DemoStage, run_demo
-from violence_detection.training import train
-
-
-@pytest.fixture
-def trained_once(monkeypatch):
-    """Temperature and threshold by the validation videos: folds would be trained, too."""
-    train_classifier = train.train_classifier
-
-    def quickly(config):
-        return train_classifier(config.with_settings(calibrate_by="validation"))
-
-    monkeypatch.setattr(train, "train_classifier", quickly)
-
-
-@pytest.mark.slow
-def test_the_demo_learns_motion_that_the_mean_image_does_not_have(tmp_path, trained_once):
-    words = ["demo", "--output", str(tmp_path / "demo"), "--clips", "120", "--epochs", "20"]
-    ran = CliRunner().invoke(main, [*words, "--json"])
-    assert ran.exit_code == 0, ran.output
-    result = json.loads(ran.stdout)
-    assert result["test_videos"] >= 24
-    assert result["test_accuracy"] >= 0.85
-    assert result["mean_picture_accuracy"] < 0.6
-    assert (tmp_path / "demo" / "checkpoints" / "demo" / "best_model.keras").is_file()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from violence_detection.inference.predictor import Predictor
 TEXT = (ROOT / "docs" / "export.md").read_text()
 EXAMPLES = dict(re.findall(r"```python (\w+)\n(.*?)```", TEXT, re.S))
 FORMATS = registry.available("formats")
+VARIATIONS = ("keras", "openvino", "saved_model")
 # The training videos have 12 frames a second, and 64x48. At 16 each window starts on a frame, so
 # that `predict`, whose windows share one grid of moments, and the examples take the same frames.
 # What is left is the rounding of features to float16 in `predict`, a hundredfold at the run's
@@ -83,11 +84,8 @@ def test_every_format_has_an_example():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name",  # those that TensorFlow itself opens again are variations
-    [
-        pytest.param(name, marks=[pytest.mark.thorough] * (name in ("keras", "saved_model")))
-        for name in FORMATS
-    ],
+    "name",  # tests/conformance/test_formats.py runs the files of all
+    [pytest.param(name, marks=[pytest.mark.thorough] * (name in VARIATIONS)) for name in FORMATS],
 )
 def test_an_example_predicts_as_predict_does(name, run, video, predicted, tmp_path):
     part = registry.module("formats", name)
