@@ -11,6 +11,7 @@ from support.training import train_quickly
 from violence_detection import cli
 from violence_detection.errors import ConfigError
 from violence_detection.export.config import ExportConfig
+from violence_detection.export.export import ExportStage
 from violence_detection.export.fit import FitStage
 from violence_detection.export.fit_limits import canonical, parse_limits, unmet
 
@@ -56,6 +57,34 @@ def test_the_fastest_file_that_fits_is_kept(run):
     assert json.loads((path.parent / "parity.json").read_text())["path"] == str(path)
     folders = [item.name for item in (Path(run) / "export").iterdir() if item.is_dir()]
     assert folders == [path.parent.name]
+
+
+@pytest.mark.slow
+def test_an_interrupted_fit_goes_on_with_what_is_left(run, tmp_path, monkeypatch, caplog):
+    config = ExportConfig(
+        scope="classifier", format="keras", output=str(tmp_path), fit="mb<=1, ms<=1000"
+    )
+    plain_run, exported = ExportStage.run, []
+
+    def run_twice_only(stage):
+        if len(exported) == 2:
+            raise KeyboardInterrupt
+        exported.append(plain_run(stage))
+        return exported[-1]
+
+    monkeypatch.setattr(ExportStage, "run", run_twice_only)
+    with pytest.raises(KeyboardInterrupt):
+        FitStage(run, config, force=True).run()
+    assert not (tmp_path / "fit.json").exists()
+    monkeypatch.setattr(ExportStage, "run", plain_run)
+    with caplog.at_level("INFO"):
+        result = FitStage(run, config.with_settings(fit="mb<=2, ms<=1000"), force=True).run()
+    assert "Going on: 2 of 5 variants were tried before" in caplog.text
+    assert [row.ms for row in result.tried[:2]] == [item.latency.ms for item in exported]
+    names = {item.name for item in tmp_path.iterdir()}
+    assert names == {"fit.json", Path(result.path).parent.name}
+    with pytest.raises(ConfigError, match="--force replaces an export"):
+        FitStage(run, config).prepare()
 
 
 @pytest.mark.slow

@@ -63,7 +63,8 @@ def test_only_what_dead_processes_left_is_swept_from_a_shared_folder(tmp_path):
     elsewhere = re.sub(r"partial-\w+", "partial-01234567", dead)
     for mark in (mine, dead, elsewhere):
         (tmp_path / f"a{mark}").touch()
-        (tmp_path / f"{mark}-a.xml").touch()
+        (tmp_path / f"{mark}-a.xml").mkdir()
+        (tmp_path / f"{mark}-a.xml" / "half").touch()
     (tmp_path / "whole.xml").touch()
     files.sweep_dead(tmp_path)
     kept = [f"a{mine}", f"{mine}-a.xml", f"a{elsewhere}", f"{elsewhere}-a.xml"]

@@ -128,11 +128,27 @@ def test_a_model_of_bags_is_one_of_windows(tmp_path, head):
     )
 
 
-def test_what_needs_whole_clips_is_refused(bags_dir, tmp_path):
-    with pytest.raises(ConfigError, match="`outputs` must be of classes, mil, violence"):
-        train_quickly(bags_dir, tmp_path, outputs="classes+svdd")
-    with pytest.raises(ConfigError, match="must not have mixup for features in segments"):
-        train_quickly(bags_dir, tmp_path, augment="noise+mixup")
-    with pytest.raises(ConfigError, match="one-class must have features of whole videos"):
-        asked = {"features": str(bags_dir), "checkpoint_dir": str(tmp_path), "one_class": "knn"}
+@pytest.mark.parametrize(
+    "setting, message",
+    [
+        ({"outputs": "fusion"}, "`outputs` must be of classes, mil, violence"),
+        ({"augment": "noise+mixup"}, "must not have mixup for features in segments"),
+        ({"one_class": "knn"}, "one-class must have features of whole videos"),
+    ],
+)
+def test_what_needs_whole_clips_is_refused_before_anything_is_done(
+    bags_dir, tmp_path, setting, message
+):
+    asked = {"features": str(bags_dir), "checkpoint_dir": str(tmp_path / "runs")} | setting
+    with pytest.raises(ConfigError, match=message):
         TrainingStage(TrainConfig.from_flags(asked)).prepare()
+    videos = tmp_path / "videos"
+    for label in ("normal", "violent"):
+        (videos / label).mkdir(parents=True)
+        for number in range(8):
+            (videos / label / f"{number}.mp4").touch()
+    asked |= {"dataset_path": str(videos), "segments": 4, "cache_dir": str(tmp_path / "cache")}
+    del asked["features"]
+    with pytest.raises(ConfigError, match=message):
+        TrainingStage(TrainConfig.from_flags(asked)).prepare()
+    assert [item.name for item in tmp_path.iterdir()] == ["videos"]

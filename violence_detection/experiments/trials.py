@@ -127,7 +127,12 @@ class TrialRunner:
         )
         self._classes = classes_of(entries, train_settings.normal_class)
         for settings in (train_settings, *search_space.boundary_configs(setup.base, setup.space)):
-            train.check_parts(settings.model, settings.batches.augment, classes=len(self._classes))
+            train.check_parts(
+                settings.model,
+                settings.batches.augment,
+                classes=len(self._classes),
+                segments=self._cache.space().segments,
+            )
         if self._initial:
             self._initial.check(self._cache, self._classes)
             if search_space.keeps_weight_shapes(setup.space):

@@ -2,6 +2,7 @@
 model."""
 
 import functools
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from violence_detection.features.extraction_record import WeightsOrigin
 from violence_detection.features.run_extractor import weights_of_parts
 from violence_detection.models.classifier import Classifier, OutputSet, load_model
 from violence_detection.models.run import Run
-from violence_detection.system import devices
+from violence_detection.system import devices, files
 from violence_detection.video.stream_set import StreamSet
 
 if TYPE_CHECKING:
@@ -120,13 +121,18 @@ class Converter:
     The two models are the same unless weights are pruned or clustered.
     """
 
-    def __init__(self, request: ConversionRequest) -> None:
+    def __init__(self, request: ConversionRequest, kept_features: Path | None = None) -> None:
         """
+        Args:
+            request: The run, and the file.
+            kept_features: Folder in which the features that the run's backbone makes of windows
+                are kept for conversions of runs of the same feature space; None keeps none.
+
         Raises:
             RunError, WeightsError: If the run or the backbone's weights cannot be used.
         """
         devices.import_tensorflow()
-        self._request = request
+        self._request, self._kept_features = request, kept_features
         run = Run(request.run_dir)
         record = run.record()
         self._temperature = record.temperature
@@ -177,7 +183,7 @@ class Converter:
     def predict_window(self, images: WindowImages) -> WindowPredictions:
         """The predictions of both models for a window."""
         rows = [images.own, images.resized, images.resampled, images.given]
-        features = [None if row is None else self._encode(self._backbone, row) for row in rows]
+        features = [None if row is None else self._encode_by_run(row) for row in rows]
         own = self._classify(self._classifier, features[0])[0]
         resized, resampled, given = (
             own if row is None else self._classify(self._classifier, row)[0] for row in features[1:]
@@ -197,6 +203,19 @@ class Converter:
         if self._source_classifier is self._classifier:
             return reference, reference
         return reference, self._classify(self._source_classifier, features)
+
+    def _encode_by_run(self, images: np.ndarray) -> np.ndarray:
+        """The features of images by the run's own backbone, float32 (1, T, K D)."""
+        if self._kept_features is None:
+            return self._encode(self._backbone, images)
+        digest = hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+        path = self._kept_features / f"{digest}.npy"
+        if path.is_file():
+            return np.load(path, allow_pickle=False)
+        features = self._encode(self._backbone, images)
+        with files.writing(path) as file:
+            np.save(file, features, allow_pickle=False)
+        return features
 
     @staticmethod
     def _encode(backbone: "keras.Model", images: np.ndarray) -> np.ndarray:

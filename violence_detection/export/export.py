@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from violence_detection.errors import ConfigError, ExportError, VideoError, ViolenceDetectionError
+from violence_detection.evaluation import evaluation_set
 from violence_detection.export import parity, validation_check
 from violence_detection.export.config import ExportConfig
 from violence_detection.export.conversion import Converter, ExportedModel, Interface, Latency
@@ -36,14 +37,23 @@ _CALIBRATION_CLIPS = 24  # for float16 and int8
 class ExportStage:
     """Writes a run's model in a format, and checks the file on the validation videos."""
 
-    def __init__(self, run_dir: str, config: ExportConfig, *, force: bool = False) -> None:
+    def __init__(
+        self,
+        run_dir: str,
+        config: ExportConfig,
+        *,
+        force: bool = False,
+        kept_features: Path | None = None,
+    ) -> None:
         """
         Args:
             run_dir: The folder of a run.
             config: The format, and what the model contains.
             force: An earlier export may be replaced.
+            kept_features: See `Converter`.
         """
         self._run_dir, self._config, self._force = run_dir, config, force
+        self._kept_features = kept_features
 
     def prepare(self) -> dict[str, Any]:
         """Opens run, features and videos, and checks the output folder; the object of `--dry-run`,
@@ -74,6 +84,11 @@ class ExportStage:
         path = str(self._folder / self._job.format.FILE)
         return ExportPlan(config.format, config.scope, path, len(self._job.entries)).to_json()
 
+    def identity(self) -> dict[str, str]:
+        """The digests of the model and of the videos that the file is checked on; `prepare` comes
+        first."""
+        return evaluation_set.identity_of(self._job.run, self._job.entries)
+
     def run(self) -> ExportResult:
         """Exports the run.
 
@@ -94,7 +109,7 @@ class ExportStage:
             with contextlib.ExitStack() as running:
                 with DedicatedProcess(self._process_name("The converter"), _ON_CPU) as converter:
                     # -- the file
-                    converter.construct(Converter, job.request)
+                    converter.construct(Converter, job.request, self._kept_features)
                     interface = self._convert(converter, path)
 
                     # -- predictions of the run and of the file
@@ -117,7 +132,7 @@ class ExportStage:
             _replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        _write_model_card(job.run)
+        write_model_card(job.run)
         return result
 
     def _compare(
@@ -259,7 +274,7 @@ def _save_calibration_clips(job: ExportJob, folder: Path) -> list[Path]:
     return paths
 
 
-def _write_model_card(run: Run) -> None:
+def write_model_card(run: Run) -> None:
     """Writes the card of the run again, with the warnings of its exports."""
     try:
         model_card.write_model_card(run)

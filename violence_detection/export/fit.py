@@ -14,11 +14,11 @@ from typing import Any
 from violence_detection import registry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.export.config import ExportConfig
-from violence_detection.export.export import ExportStage
-from violence_detection.export.export_result import ExportResult
+from violence_detection.export.export import ExportStage, write_model_card
+from violence_detection.export.fit_folder import FitFolder, MeasuredFile
 from violence_detection.export.fit_limits import Limit, parse_limits, unmet
 from violence_detection.models.run import Run
-from violence_detection.system import files
+from violence_detection.system import files, provenance
 from violence_detection.training.config import TrainConfig
 from violence_detection.units import format_duration
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _PRUNED, _CLUSTERED = 0.5, 32
 _SMALL_HEAD = "linear"
-_TRIED, _DISTILLED = "fit-tried", "distilled"
+_DISTILLED = "distilled"
 
 
 @dataclass(frozen=True)
@@ -105,46 +105,69 @@ class FitStage:
         self._run_dir, self._config, self._force = run_dir, config, force
 
     def prepare(self) -> dict[str, Any]:
-        """Opens the run and lists the variants; see `ExportStage.prepare` for the errors."""
+        """Opens the run and lists the variants.
+
+        Raises:
+            ConfigError: If what may be kept would replace an export or a run, without `force`.
+            ViolenceDetectionError: See `ExportStage.prepare`.
+        """
         self._run = Run.open(self._run_dir)
         self._output = Path(self._config.output or self._run.dir / "export")
         self._limits = parse_limits(self._config.fit)
         self._variants = list(self._list_variants())
-        plan = ExportStage(self._run_dir, self._asked({}), force=self._force).prepare()
+        stage = ExportStage(self._run_dir, self._asked({}), force=self._force)
+        plan = stage.prepare()
+        self._check_places()
         names = [variant.name for variant in self._variants]
+        self._digests = {
+            **stage.identity(),
+            **{"variants": names, "versions": provenance.versions()},
+            "processor": provenance.describe_machine().cpu,
+        }
         return plan | {"limits": [str(limit) for limit in self._limits], "tries": names}
 
     def run(self) -> FitResult:
-        """Tries all variants.
+        """Tries all variants; after an interruption those that an earlier start has not tried.
 
         Raises:
             ViolenceDetectionError: If the run cannot be exported as it is.
         """
         self.prepare()
-        tried: list[tuple[TriedVariant, ExportResult | None, Variant]] = []
-        scratch = self._output / _TRIED
-        shutil.rmtree(scratch, ignore_errors=True)
-        try:
-            own_auc, started_s = None, time.monotonic()
+        with FitFolder.opened(self._output, self._config, self._digests) as self._tried:
+            kept = [self._tried.read(number) for number in range(1, len(self._variants) + 1)]
+            left = kept.count(None)
+            if left < len(kept):
+                log.info(f"Going on: {len(kept) - left} of {len(kept)} variants were tried before")
+            rows, measured, started_s, done = [], [], time.monotonic(), 0
             for number, variant in enumerate(self._variants, 1):
-                left = ""
-                if number > 1:
-                    each_s = (time.monotonic() - started_s) / (number - 1)
-                    rest_s = each_s * (len(self._variants) - number + 1)
-                    left = f"; about {format_duration(rest_s)} left"
-                log.info(f"Trying {number} of {len(self._variants)}: {variant.name}{left}")
-                try:
-                    result = self._export(variant, scratch / str(number))
-                except ViolenceDetectionError as error:
-                    if number == 1:
-                        raise
-                    tried.append((TriedVariant(variant.name, error=str(error)), None, variant))
-                    continue
-                own_auc = result.as_they_are.auc_of_run if number == 1 else own_auc
-                tried.append((self._measured(variant, result, own_auc), result, variant))
-            return self._keep_best(tried)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+                file, error = kept[number - 1], ""
+                if file is None:
+                    rest_s = (time.monotonic() - started_s) / max(done, 1) * (left - done)
+                    about = f"; about {format_duration(rest_s)} left" if done else ""
+                    log.info(f"Trying {number} of {len(kept)}: {variant.name}{about}")
+                    try:
+                        file = self._export(variant, number)
+                    except ViolenceDetectionError as failure:
+                        if number == 1:
+                            self._tried.remove()
+                            raise
+                        error = str(failure)
+                    done += 1
+                measured.append(file)
+                rows.append(self._compared(variant.name, file, measured[0], error))
+            result = self._keep_best(rows, measured)
+            self._tried.remove()
+        return result
+
+    def _check_places(self) -> None:
+        """Raises an error for the place of a file or of the distilled run that is taken."""
+        exports = self._output.glob(f"{self._config.scope}-{self._config.format}*")
+        places = [folder for folder in exports if (folder / "parity.json").is_file()]
+        if any(variant.distilled for variant in self._variants):
+            places += [self._place_of_student()]
+        for place in [] if self._force else places:
+            if place.exists():
+                raise ConfigError(_replaces(place))
 
     def _list_variants(self) -> Iterator[Variant]:
         config, record = self._config, self._run.record()
@@ -174,59 +197,73 @@ class FitStage:
     def _asked(self, changed: dict[str, Any]) -> ExportConfig:
         return self._config.with_settings(fit=None, **changed)
 
-    def _export(self, variant: Variant, output: Path) -> ExportResult:
-        run_dir = self._run_dir
-        if variant.distilled:
-            run_dir = self._distilled()
-        config = self._asked(variant.settings | {"output": str(output)})
-        return ExportStage(run_dir, config).run()
+    def _export(self, variant: Variant, number: int) -> MeasuredFile:
+        """Exports a variant, and keeps the file and its figures."""
+        folder = self._tried.of_variant(number)
+        shutil.rmtree(folder, ignore_errors=True)
+        run_dir = self._distilled() if variant.distilled else self._run_dir
+        config = self._asked(variant.settings | {"output": str(folder)})
+        result = ExportStage(run_dir, config, kept_features=self._tried.features).run()
+        videos = result.as_they_are
+        measured = MeasuredFile(
+            path=Path(result.path),
+            mb=result.bytes / 1e6,
+            zipped_mb=result.zipped_bytes / 1e6,
+            ms=result.latency.ms,
+            auc_of_file=videos.auc_of_file,
+            auc_of_run=videos.auc_of_run,
+        )
+        self._tried.keep(number, measured)
+        return measured
 
     def _distilled(self) -> str:
         """A run with a small head that learned from the run, trained at the first call."""
-        folder = self._output / _TRIED / _DISTILLED
-        student = Run((folder / "run").resolve())
+        student = Run(self._tried.student.resolve())
         if not student.finished:
             from violence_detection.training.train import train_classifier
 
+            shutil.rmtree(student.dir, ignore_errors=True)
             names = {setting.name for setting in TrainConfig.settings()}
             record = self._run.record()
             recorded = TrainConfig.complete_record(record.settings)
             settings = {name: value for name, value in recorded.items() if name in names} | {
                 **{"dataset_path": None, "features": self._config.features or record.features},
-                **{"checkpoint_dir": str(folder), "run": "run", "resume": False, "members": 1},
-                **{"ensemble": False, "init_from": None, "hosts": None, "rank": None},
+                **{"checkpoint_dir": str(student.dir.parent), "run": student.dir.name},
+                **{"resume": False, "members": 1, "ensemble": False, "init_from": None},
+                **{"hosts": None, "rank": None, "profile": None, "tracker": None},
                 **{"head": _SMALL_HEAD, "outputs": "classes", "teacher": str(self._run.dir)},
                 **{"teacher_features": None, "calibrate_by": "validation"},
-                **{"profile": None, "tracker": None},
             }
             changed = TrainConfig.names_in("split") if self._run.config().get("own_split") else ()
             train_classifier(TrainConfig.from_settings(settings, given=changed))
         return str(student.dir)
 
-    def _measured(
-        self, variant: Variant, result: ExportResult, own_auc: float | None
+    def _compared(
+        self, name: str, file: MeasuredFile | None, own: MeasuredFile, error: str
     ) -> TriedVariant:
-        of_file = result.as_they_are.auc_of_file
-        known = own_auc is not None and of_file is not None
+        """A row of the table; `own` is the file of the run as it is."""
+        if file is None:
+            return TriedVariant(name, error=error)
+        known = own.auc_of_run is not None and file.auc_of_file is not None
         values = {
-            "mb": result.bytes / 1e6,
-            "zipped_mb": result.zipped_bytes / 1e6,
-            "ms": result.latency.ms,
-            "auc": of_file - own_auc if known else None,
+            "mb": file.mb,
+            "zipped_mb": file.zipped_mb,
+            "ms": file.ms,
+            "auc": file.auc_of_file - own.auc_of_run if known else None,
         }
         broken = tuple(str(limit) for limit in unmet(self._limits, values))
-        return TriedVariant(variant.name, **values, breaks=broken)
+        return TriedVariant(name, **values, breaks=broken)
 
     def _keep_best(
-        self, tried: list[tuple[TriedVariant, ExportResult | None, Variant]]
+        self, rows: Sequence[TriedVariant], measured: Sequence[MeasuredFile | None]
     ) -> FitResult:
         """Moves the fastest file that fits to its place, and writes fit.json."""
-        rows = [row for row, _, _ in tried]
+        tried = zip(rows, measured, self._variants, strict=True)
         fitting = [entry for entry in tried if entry[1] is not None and not entry[0].breaks]
         kept, path = "", ""
         if fitting:
-            row, result, variant = min(fitting, key=lambda entry: entry[0].ms)
-            kept, path = row.name, self._move(result, variant)
+            row, file, variant = min(fitting, key=lambda entry: entry[0].ms)
+            kept, path = row.name, self._move(file, variant)
         fit = FitResult(
             run=str(self._run.dir),
             format=self._config.format,
@@ -240,25 +277,33 @@ class FitStage:
         files.write_json(self._output / "fit.json", fit.to_json())
         return fit
 
-    def _move(self, result: ExportResult, variant: Variant) -> str:
-        """Moves a tried export into the output folder; its file there."""
-        source = Path(result.path).parent
+    def _move(self, file: MeasuredFile, variant: Variant) -> str:
+        """Moves a tried export into the folder of exports; its file there."""
+        source, run = file.path.parent, self._run
+        folder = self._output / source.name
         if variant.distilled:
-            student = self._run.dir.with_name(f"{self._run.dir.name}-{_DISTILLED}")
-            _replace(Path(self._distilled()), student, force=self._force)
-        name = f"{source.name}-{_DISTILLED}" if variant.distilled else source.name
-        folder = self._output / name
+            run = Run(self._place_of_student())
+            folder = folder.with_name(f"{source.name}-{_DISTILLED}")
+            _replace(self._tried.student, run.dir, force=self._force)
         _replace(source, folder, force=self._force)
-        path = folder / Path(result.path).name
         described = json.loads((folder / "parity.json").read_text())
-        files.write_json(folder / "parity.json", described | {"path": str(path)})
-        return str(path)
+        place = {"path": str(folder / file.path.name), "run": str(run.dir)}
+        files.write_json(folder / "parity.json", described | place)
+        write_model_card(self._run)
+        return place["path"]
+
+    def _place_of_student(self) -> Path:
+        return self._run.dir.with_name(f"{self._run.dir.name}-{_DISTILLED}")
+
+
+def _replaces(folder: Path) -> str:
+    return f"--force replaces an export, and its distilled run. Received: {folder} (it exists)"
 
 
 def _replace(source: Path, folder: Path, *, force: bool) -> None:
     if folder.exists():
         if not force:
-            raise ConfigError(f"--force replaces an export. Received: {folder} (it exists)")
+            raise ConfigError(_replaces(folder))
         shutil.rmtree(folder)
     shutil.move(source, folder)
 

@@ -131,18 +131,6 @@ class FeatureSpace:
                 "of extract-features to predict videos"
             )
 
-    def check_whole(self, command: str) -> None:
-        """Checks that a video is one clip, for a command that cannot read segments.
-
-        Raises:
-            ConfigError: If videos are in segments.
-        """
-        if self.segments > 1:
-            raise ConfigError(
-                f"{command} must have features of whole videos, or of clips of --clip-s. Received: "
-                f"features in {self.segments} segments, which train, evaluate and predict take"
-            )
-
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of all fields."""
@@ -202,3 +190,20 @@ class FeatureSpace:
             return cls(**known | {"parts": parts})
         except (KeyError, TypeError) as error:
             raise CacheError(f"A feature space must have every field. Missing: {error}") from error
+
+
+def check_whole(segments: int, command: str) -> None:
+    """Checks that a video is one clip, for a command that cannot read segments.
+
+    Args:
+        segments: Number of the segments of a video.
+        command: The command, for the message.
+
+    Raises:
+        ConfigError: If videos are in segments.
+    """
+    if segments > 1:
+        raise ConfigError(
+            f"{command} must have features of whole videos, or of clips of --clip-s. Received: "
+            f"features in {segments} segments, which train, evaluate and predict take"
+        )

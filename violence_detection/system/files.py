@@ -130,22 +130,27 @@ def sweep_temporary(folder: Path) -> int:
     """
     leftovers = list(folder.rglob(f"*{TEMPORARY_MARK}*")) if folder.is_dir() else []
     for path in leftovers:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
     return len(leftovers)
 
 
+def _remove(path: Path) -> None:
+    """Removes a file, or a folder with its files, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def sweep_dead(folder: Path) -> None:
-    """Remove the temporary files in `folder` of processes of this machine that have ended.
+    """Remove the temporary files and folders in `folder` of ended processes of this machine.
 
     Those of other machines are kept: their processes may be writing now.
     """
     for path in folder.glob(f"*{TEMPORARY_MARK}*"):
         match = re.search(rf"{re.escape(TEMPORARY_MARK)}{_host_digest()}-(\d+)", path.name)
         if match and not Path(f"/proc/{match[1]}").exists():
-            path.unlink(missing_ok=True)
+            _remove(path)
 
 
 def write_text(path: Path, text: str) -> None:

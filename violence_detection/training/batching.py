@@ -85,12 +85,16 @@ def _reads_views(part: registry.Spec) -> bool:
     return getattr(registry.module("augmentations", part.name), "READS_VIEWS", False)
 
 
-def check_augmentation(augment: str) -> None:
+def check_augmentation(augment: str, *, in_segments: bool = False) -> None:
     """Checks the arguments and the order of the augmentations of a spec.
 
+    Args:
+        augment: The spec.
+        in_segments: The features are of videos in segments.
+
     Raises:
-        ConfigError: If a part does not take its arguments, or replaces clips after another part
-            has changed them.
+        ConfigError: If a part does not take its arguments, replaces clips after another part has
+            changed them, or mixes videos that are in segments.
     """
     for place, part in enumerate(registry.parse(augment) if augment != "none" else ()):
         registry.check_arguments("augmentations", str(part))
@@ -98,6 +102,12 @@ def check_augmentation(augment: str) -> None:
             raise ConfigError(
                 f"`{part.name}` must come first: it replaces clips, and earlier changes would be "
                 f"lost. Received: augment={augment}"
+            )
+        if in_segments and getattr(registry.module("augmentations", part.name), "MIXES", False):
+            raise ConfigError(
+                f"`augment` must not have {part.name} for features in segments: which segment of "
+                "a violent video is violent is not known, so a mixture has no label. Received: "
+                f"augment={augment}"
             )
 
 
@@ -110,18 +120,13 @@ def build_augmentation(augment: str, clips: FeatureDataset) -> Augmentation | No
     """
     if augment == "none":
         return None
-    check_augmentation(augment)
+    in_segments = len(clips.features.shape) == 4
+    check_augmentation(augment, in_segments=in_segments)
     context = {"clips": clips.features, "views": clips.views}
     steps = []
     for part in registry.parse(augment):
         step = registry.load("augmentations", str(part), **context)
-        if len(clips.features.shape) == 4 and not _reads_views(part):
-            if getattr(registry.module("augmentations", part.name), "MIXES", False):
-                raise ConfigError(
-                    f"`augment` must not have {part.name} for features in segments: which segment "
-                    "of a violent video is violent is not known, so a mixture has no label. "
-                    f"Received: augment={augment}"
-                )
+        if in_segments and not _reads_views(part):
             step = _on_segments(step)
         steps.append(step)
 

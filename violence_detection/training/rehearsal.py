@@ -84,7 +84,12 @@ class Rehearsal:
         self._cache = FeatureCache.open(config.features)
         self._entries = dataset.usable_entries(self._cache)
         self._classes = classes_of(self._entries, config.normal_class)
-        check_parts(config.model, config.batches.augment, classes=len(self._classes))
+        check_parts(
+            config.model,
+            config.batches.augment,
+            classes=len(self._classes),
+            segments=self._cache.space().segments,
+        )
         self._devices: DeviceSetup = devices.start(seed=config.seed, **config.devices.as_dict())
         optimisation = config.optimisation
         return Outcome.ok(

@@ -21,6 +21,8 @@ from violence_detection.datasets.videos import Problem
 from violence_detection.errors import ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.feature_space import check_whole
+from violence_detection.models import segment_bags
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.output_set import CLASSES, OutputSet
@@ -202,7 +204,13 @@ class TrainingStage:
                     classes_of(videos, config.normal_class)  # says what to do
                 training_readiness.check_trainable(videos, split, config.normal_class)
             classes = 2 if config.one_class else len(folder.labels)
-        check_parts(config.model, config.batches.augment, classes=classes)
+        if config.dataset_path is not None:
+            segments = config.extract.segments
+        else:
+            segments = FeatureCache.open(config.features).space().segments
+        if config.one_class:
+            check_whole(segments, "train --one-class")
+        check_parts(config.model, config.batches.augment, classes=classes, segments=segments)
         if config.observation.tracker:
             from violence_detection.training import trackers
 
@@ -233,7 +241,6 @@ class TrainingStage:
             self._run, cache, resume=config.resume, own_split=config.own_split
         )
         if config.one_class:
-            cache.space().check_whole("train --one-class")
             self._calibration = CalibrationPlan()
             return one_class.check_videos(entries, config)
         classes = classes_of(entries, config.normal_class)
@@ -427,16 +434,25 @@ def _results_of(run: Run) -> TrainingResults:
     return dataclasses.replace(run.results(), run=str(run.dir))  # the run may have been moved
 
 
-def check_parts(model: ModelConfig, augment: str, *, classes: int) -> None:
+def check_parts(model: ModelConfig, augment: str, *, classes: int, segments: int = 1) -> None:
     """Checks the arguments of head, outputs, loss and augmentation for K = `classes` classes.
 
+    Args:
+        model: Head, outputs and loss.
+        augment: Spec of the augmentation.
+        classes: K.
+        segments: Number of the segments of a video; 1 for features of whole videos.
+
     Raises:
-        ConfigError: If a part does not take its arguments, or the outputs do not go together.
+        ConfigError: If a part does not take its arguments, the outputs do not go together, or
+            outputs or augmentation need whole videos.
     """
-    batching.check_augmentation(augment)
+    batching.check_augmentation(augment, in_segments=segments > 1)
     devices.import_tensorflow()
     registry.check_arguments("heads", model.head)
-    OutputSet.of_spec(model.outputs, classes)
+    outputs = OutputSet.of_spec(model.outputs, classes)
+    if segments > 1:
+        segment_bags.check_outputs(outputs.names)
     registry.load(
         "losses",
         model.loss,

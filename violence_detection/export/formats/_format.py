@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from violence_detection.system.requirements import install_command
+
 PROBABILITY, PROBABILITIES = "probability", "probabilities"  # outputs of a model
 ANOMALY_SCORE = "anomaly_score"  # where the run has anomaly outputs
 FEATURES, FRAMES, FPS = "features", "frames", "fps"  # its inputs
@@ -33,4 +35,4 @@ def missing_extra(extra: str, *modules: str) -> str:
     """The extra to install if one of `modules` is not installed, and how; else empty."""
     if all(map(importlib.util.find_spec, modules)):
         return ""
-    return f"the extra `{extra}`: pip install 'violence-detection[{extra}]'"
+    return f"the extra `{extra}`: {install_command(extra)}"
