@@ -176,7 +176,7 @@ def test_mistakes_have_their_nearest_training_clips_with_a_picture(video_cache, 
         classifier=None,
         with_frames=True,
         blur=False,
-        known=known,
+        known=lambda row: known,
         training_cache=SimpleNamespace(entries=lambda: clips.entries, video_dir=cache.video_dir),
     )
     for mistake in shown.all:

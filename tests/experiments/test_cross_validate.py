@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import os
 import shutil
 import signal
@@ -155,6 +156,19 @@ def test_a_prediction_has_the_columns_of_evaluate_and_its_fold(trained):
         assert violent == pytest.approx(float(row["probability"]))
         alarm = float(row["probability"]) >= float(row["threshold"])
         assert (row["predicted"] == "violent") == alarm
+
+
+def test_the_report_shows_the_nearest_training_videos_of_the_fold(trained):
+    page = (trained[1] / "cv" / "report.html").read_text()
+    fold_of = {row["path"]: row["fold"] for row in table(trained[1], "predictions.csv")}
+    articles = [article.split("</article>")[0] for article in page.split("<article")[1:]]
+    assert articles
+    for article in articles:
+        mistake, *nearest = [
+            path for path in re.findall(r"[\w/]+\.mp4", article) if path in fold_of
+        ]
+        shown = {path for path in nearest if path != mistake}
+        assert len(shown) == 3 and fold_of[mistake] not in {fold_of[path] for path in shown}
 
 
 def test_no_recording_is_in_two_folds(trained):

@@ -1,6 +1,6 @@
 """The worst mistakes: frames of each, and the attention over time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,7 @@ def build_contact_sheet(
     classifier: "keras.Model | None",
     with_frames: bool,
     blur: bool,
-    known: TrainingClips | None = None,
+    known: Callable[[int], TrainingClips] | None = None,
     training_cache: FeatureCache | None = None,
 ) -> MistakeSheet:
     """The most confident misses and false alarms, each with frames, the attention and the nearest
@@ -49,7 +49,8 @@ def build_contact_sheet(
         classifier: A model with any head; a head without attention gives none, as None does.
         with_frames: Whether frames are shown.
         blur: Whether people in the frames are made hard to recognise.
-        known: The training clips of the run; None gives no nearest clips.
+        known: The training clips of the model that predicted a video, by its row; None gives no
+            nearest clips.
         training_cache: The features of the training, whose videos are shown; None shows none.
     """
     missed, flagged = (
@@ -64,13 +65,14 @@ def build_contact_sheet(
         images = dict(zip(chosen, _images_of(cache, entries, blur), strict=True))
     nearest, novel = {}, {}
     if known and chosen:
-        features = clips.features[np.array(chosen)]
-        shown_clips = _shown_clips(
-            known.nearest(features), training_cache if with_frames else None, blur
-        )
+        near_clips = []
+        for row in chosen:
+            features = clips.features[row : row + 1]
+            near_clips += known(row).nearest(features)
+            novelty = known(row).novelty(features)
+            novel[row] = novelty is not None and bool(novelty[0] > 1)
+        shown_clips = _shown_clips(near_clips, training_cache if with_frames else None, blur)
         nearest = dict(zip(chosen, shown_clips, strict=True))
-        if (novelty := known.novelty(features)) is not None:
-            novel = dict(zip(chosen, (novelty > 1).tolist(), strict=True))
 
     def mistake(row: int) -> Mistake:
         shown, prediction = images[row], predictions[row]

@@ -245,7 +245,7 @@ class EvaluationStage:
             classifier=classifier.model,
             with_frames=config.show_frames,
             blur=config.blur_faces,
-            known=known,
+            known=(lambda _: known) if known else None,
             training_cache=baseline_comparison.training_features(run),
         )
         evaluation_report.write_report(

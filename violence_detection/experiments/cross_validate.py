@@ -329,6 +329,11 @@ class CrossValidationStage:
         cross_validation_folder.write_tables(folder, fold_rows, predictions, runner.classes)
         if complete:
             grouped = config.protocols[0]
+            folds = {
+                fold.number: fold
+                for fold in runner.folds
+                if fold.grouped == grouped and fold.repeat == 1
+            }
             cross_validation_report.write_report(
                 folder / "report.html",
                 result,
@@ -343,6 +348,7 @@ class CrossValidationStage:
                     folder=folder,
                     with_frames=config.show_frames,
                     blur=config.blur_faces,
+                    trained_on=lambda number: runner.training_job(folds[number]).clips["train"],
                 ),
                 settings=files.read_json(folder / RECORD),
             )

@@ -1,6 +1,7 @@
 """Mistakes, errors by recording, and curves, from the predictions for the held-out videos."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, classification
 from violence_detection.models.outputs.classes import is_violent
+from violence_detection.models.training_clips import TrainingClips
 from violence_detection.reports import figures
 from violence_detection.reports.cross_validation_report import VideoDiagnostics
 
@@ -26,6 +28,7 @@ def diagnose_videos(
     folder: Path,
     with_frames: bool,
     blur: bool,
+    trained_on: Callable[[int], FeatureDataset],
 ) -> VideoDiagnostics:
     """The mistakes, errors by recording and figures of one protocol.
 
@@ -39,6 +42,8 @@ def diagnose_videos(
         folder: Folder for the figures.
         with_frames: Whether frames of the worst mistakes are shown.
         blur: Whether people in the frames are made hard to recognise.
+        trained_on: The training clips of a fold of the first repeat, by its number; the nearest
+            of them are shown beside a mistake.
     """
     by_path = {row.prediction.path: row for row in predictions if row.repeat == 1}
     rows = [by_path[entry.path] for entry in clips.entries]
@@ -53,6 +58,8 @@ def diagnose_videos(
     )
     errors_by = dict(errors.errors_by)
     by_recording = errors_by.pop("recording")
+    training_clips = functools.cache(lambda number: TrainingClips.of(trained_on(number)))
+    is_whole = len(clips.features.shape) == 3  # the distance of a bag of segments says little
     return VideoDiagnostics(
         mistakes=contact_sheet.build_contact_sheet(
             cache,
@@ -62,6 +69,8 @@ def diagnose_videos(
             classifier=None,
             with_frames=with_frames,
             blur=blur,
+            known=(lambda row: training_clips(rows[row].fold)) if is_whole else None,
+            training_cache=cache,
         ),
         thresholds={path: row.threshold for path, row in by_path.items()},
         errors_by_recording=by_recording,
