@@ -219,6 +219,11 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.prod(np.maximum(sides, 0)) / max(min(areas), 1e-6))
 
 
+def boxes_of(people: np.ndarray) -> np.ndarray:
+    """The boxes of the people that are surely seen, float32 (n, 4): top, left, bottom, right."""
+    return people[people[:, _SCORE] >= _LEAST, _PEOPLE_BOX]
+
+
 def movenet(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """MoveNet multipose as a function from a frame, uint8 (H, W, 3) BGR, to float32 (6, 56).
 

@@ -7,7 +7,8 @@ other one is tried alone, its logit averaged with the baseline's (late fusion), 
 `--trials` tries other classifiers on the first space. As in other_cameras.py: grouped 5-fold at
 home, one training on all of home for the clips elsewhere, of which nothing is learned; but the
 differences have intervals over recordings at home, too. `--extra NAME FILE` is a table of numbers a
-clip in place of features (npz: `home` (N, D), `away` (M, D), in the order of the paths).
+clip in place of features (npz: `home` (N, D), `away` (M, D), in the order of the paths), of
+`clip_numbers.py`; `--statistics NAME FILE` one of statistics over time, of `clip_inputs.py`.
 
 Scores of single trainings are kept in --results, so that a stopped study goes on.
 """
@@ -44,6 +45,9 @@ def main() -> None:
         "--space", nargs=3, action="append", required=True, metavar=("NAME", "HOME", "AWAY")
     )
     parser.add_argument("--extra", nargs=2, action="append", default=[], metavar=("NAME", "FILE"))
+    parser.add_argument(
+        "--statistics", nargs=2, action="append", default=[], metavar=("NAME", "FILE")
+    )
     parser.add_argument("--trials", nargs="*", default=[], choices=sorted(METHODS))
     parser.add_argument("--together", action="store_true", help="all spaces averaged, too")
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12])
@@ -61,6 +65,11 @@ def main() -> None:
         rows[space.name] = alone
         rows[f"{base.name} + {space.name}"] = averaged([rows[base.name], alone])
         rows[f"{base.name} , {space.name}"] = study(side_by_side([base, space]), "linear")
+    for name, path in arguments.statistics:
+        alone = scores_of_table(base, name, Path(path), arguments.seeds, strength=1.0)
+        rows[name] = alone
+        for partner in [space.name for space in spaces]:
+            rows[f"{partner} + {name}"] = averaged([rows[partner], alone])
     for name, path in arguments.extra:
         alone = scores_of_table(base, name, Path(path), arguments.seeds)
         rows[name] = alone
@@ -117,18 +126,22 @@ def home_and_away(
     return {"home": home, "away": away}
 
 
-def scores_of_table(space: Space, name: str, path: Path, seeds: Sequence[int]) -> Scores:
-    """The logits of a logistic regression on numbers of each clip."""
+def scores_of_table(
+    space: Space, name: str, path: Path, seeds: Sequence[int], *, strength: float = 0.1
+) -> Scores:
+    """The logits of a logistic regression (C = `strength`) on numbers of each clip."""
     with np.load(path) as table:
         values = np.concatenate([table["home"], table["away"]])
     clips, count = space.all, len(space.home)
-    score = functools.partial(weak_scores, values, clips.labels > 0, clips.groups)
+    score = functools.partial(
+        table_scores, values, clips.labels > 0, clips.groups, strength=strength
+    )
     parts = [home_and_away(space, score, count, seed) for seed in seeds]
     print(name, flush=True)
     return Scores(*(np.array([part[where] for part in parts]) for where in ("home", "away")))
 
 
-def weak_scores(values, violent, groups, train, test, seed, *, strength: float = 0.1):
+def table_scores(values, violent, groups, train, test, seed, *, strength: float):
     return regression_scores(spanned(values, train), violent, train, test, strength=strength)
 
 
