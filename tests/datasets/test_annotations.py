@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from support.videos import draw_video
+from support.videos import cut_to_pictures, draw_video
 
+from violence_detection.commands.import_annotations import import_lines
 from violence_detection.datasets import annotation_formats, video_folder
 from violence_detection.datasets.annotated_parts import FileLength, parts_of
 from violence_detection.datasets.annotation_formats import Annotation
@@ -199,3 +200,25 @@ def test_classes_of_the_folder_are_the_known_ones(tmp_path):
         run(folder, "fight1.mp4 Robbery 11 40 -1 -1")
     result = run(folder, "fight1.mp4 Robbery 11 40 -1 -1", new_class=True)
     assert result.per_class == {"Robbery": 1, "noFight": 2} and result.kept == 1
+
+
+def test_numbered_pictures_are_annotated_as_the_video_that_they_were_cut_from(tmp_path):
+    folder = tmp_path / "frames"
+    pictures = cut_to_pictures(draw_video(tmp_path / "v.mp4", frames=60, fps=10), folder / "Fight1")
+    for picture in sorted(pictures.iterdir()):
+        number = int(picture.stem)
+        if number % 5:
+            picture.unlink()  # every fifth frame is kept, at a fifth of the rate
+    text = "Fight1.mp4 Fighting 20 40 -1 -1"
+    with pytest.raises(DatasetError, match="there is no such video"):
+        run(folder, text)
+    result = run(folder, text, frames_fps=2.0, dry_run=True)
+    assert (result.videos, result.events, result.left_out) == (1, 1, ())
+    lines = import_lines(run(folder, text, frames_fps=2.0))
+    assert lines[-1].endswith(f"extract-features {folder} --frames-fps 2")
+    videos = video_folder.read_folder(folder, frames_fps=2.0).videos
+    assert [(video.key, video.label) for video in videos] == [
+        ("Fight1@2fps@0-1.9", "normal"),
+        ("Fight1@2fps@1.9-4", "Fighting"),
+        ("Fight1@2fps@4-6", "normal"),
+    ]

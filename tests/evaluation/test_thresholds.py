@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from support.features import draw_features
 from support.training import train_on_videos, train_quickly
-from support.videos import draw_two_classes, draw_video
+from support.videos import cut_to_pictures, draw_two_classes, draw_video
 
 from violence_detection import cli
 from violence_detection.errors import (
@@ -24,6 +24,7 @@ from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.inference.predict import Predictor
 from violence_detection.models.run import Run
+from violence_detection.video import video_file
 
 SHORT = {"epochs": 4, "learning_rate": 0.05}
 
@@ -233,6 +234,21 @@ def test_footage_is_scored_as_predict_scores_it(footage):
         assert alarms.alarms == sum(map(len, segments))
     assert alarms.hours == pytest.approx(24 / 3600, rel=0.01)
     assert [video.path for video in alarms.unreadable] == ["text.mp4"]
+
+
+def test_footage_may_be_numbered_pictures(tmp_path):
+    for name in ("night", "day"):
+        cut_to_pictures(
+            draw_video(tmp_path / f"{name}.mp4", frames=8), tmp_path / "pictures" / name
+        )
+    pictures = tmp_path / "pictures"
+    videos = normal_footage.list_videos(pictures, 12.0)
+    assert videos == {name: pictures / name for name in ("day@12fps", "night@12fps")}
+    (whole,) = normal_footage.list_videos(pictures / "night", 12.0).values()
+    assert video_file.exists(whole)
+    for folder in (pictures, pictures / "night"):
+        with pytest.raises(DatasetError, match="--frames-fps must give the rate"):
+            normal_footage.list_videos(folder)
 
 
 @pytest.mark.slow

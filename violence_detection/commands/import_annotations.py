@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
-from violence_detection.commands._next_line import next_line
+from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.datasets.config import AnnotationConfig
 from violence_detection.units import counted
@@ -67,4 +67,5 @@ def import_lines(result: "ImportResult") -> list[str]:
         lines.append(f"left out    and {len(result.left_out) - _SHOWN} more (--json lists all)")
     if result.dry_run:
         return [*lines, "nothing is written (--dry-run)"]
-    return [*lines, next_line("extract-features", Path(result.videos_csv).parent)]
+    rate = setting_words({"frames_fps": f"{result.frames_fps:g}"} if result.frames_fps else {})
+    return [*lines, next_line("extract-features", Path(result.videos_csv).parent, *rate)]

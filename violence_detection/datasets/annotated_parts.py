@@ -13,8 +13,10 @@ from pathlib import PurePosixPath
 
 from violence_detection.datasets.annotation_formats import Annotation
 from violence_detection.datasets.class_names import plain_name
+from violence_detection.datasets.video_files import has_video_ending
 from violence_detection.datasets.videos import Problem, Video
 from violence_detection.errors import VideoError
+from violence_detection.video.frame_series import without_rate
 
 _LEAST_S = 1.0  # length of a normal part between two events
 _MARGIN_S = 1.0  # by which an event may end after its file, whose length is rounded
@@ -26,7 +28,7 @@ class FileLength:
 
     Attributes:
         duration_s: In seconds.
-        fps: Frames per second.
+        fps: Frames per second, as annotations count them.
     """
 
     duration_s: float
@@ -106,17 +108,26 @@ def _with(whole: Video, label: str, start_s: float | None, end_s: float | None) 
 def _matched(
     annotations: Sequence[Annotation], paths: Sequence[str]
 ) -> tuple[dict[str, list[Annotation]], list[Problem]]:
-    """The annotations of each video; and those whose video is not there, or not the only one."""
+    """The annotations of each video; and those whose video is not there, or not the only one.
+
+    Numbered pictures `v1@25fps` may be annotated as `v1`, or as the video that they were cut from,
+    `v1.mp4`.
+    """
     by_name = defaultdict(list)
     for path in paths:
-        by_name[PurePosixPath(path).name].append(path)
+        by_name[PurePosixPath(without_rate(path)).name].append(path)
     matched, left_out = defaultdict(list), []
     missing: dict[str, str] = {}
     for annotation in annotations:
-        name = annotation.file.replace("\\", "/")
+        name = without_rate(annotation.file.replace("\\", "/"))
         similar = by_name.get(PurePosixPath(name).name, [])
-        exact = [path for path in similar if f"/{name}".endswith(f"/{path}")]
-        exact = exact or [path for path in similar if f"/{path}".endswith(f"/{name}")]
+        if not similar and has_video_ending(name):
+            name = name.removesuffix(PurePosixPath(name).suffix)
+            cut = by_name.get(PurePosixPath(name).name, [])
+            similar = [path for path in cut if without_rate(path) != path]
+        plain = {path: f"/{without_rate(path)}" for path in similar}
+        exact = [path for path in similar if f"/{name}".endswith(plain[path])]
+        exact = exact or [path for path in similar if plain[path].endswith(f"/{name}")]
         candidates = exact or similar
         if len(candidates) == 1:
             matched[candidates[0]].append(annotation)

@@ -15,7 +15,7 @@ from violence_detection.datasets.label_table import LabelRow, LabelTable
 from violence_detection.datasets.videos import Problem, Video
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.system import files, locks
-from violence_detection.video import container, decoder
+from violence_detection.video import container, decoder, frame_series
 from violence_detection.video.decoder import FALLBACK_FPS
 
 _COLUMNS = ("path", "label", "split", "group", "start_s", "end_s")
@@ -34,6 +34,7 @@ class ImportResult:
         kept: Number of rows of other videos, which stay.
         per_class: Number of rows of each class, of the annotated videos.
         left_out: Annotations and videos that are not used, with the reason.
+        frames_fps: Rate of the videos that are kept as numbered pictures.
         dry_run: Whether nothing was written.
     """
 
@@ -45,6 +46,7 @@ class ImportResult:
     kept: int
     per_class: dict[str, int]
     left_out: Sequence[Problem]
+    frames_fps: float | None = None
     dry_run: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +94,7 @@ class ImportStage:
         annotations = [_with_normal(annotation, normal) for annotation in annotations]
         self._parts = parts_of(
             annotations,
-            video_files.find_files(self._root).videos,
+            video_files.find_files(self._root, self._config.frames_fps).videos,
             lambda path: _length_of(self._root / path),
             normal=normal,
             classes=() if self._config.new_class else sorted(labels),
@@ -137,10 +139,11 @@ class ImportStage:
 
     def _open_table(self) -> LabelTable:
         """The table of the folder; one without rows where the folder has no classes."""
+        frames_fps = self._config.frames_fps
         if table_file.find_table(self._root):
-            return LabelTable.of_dataset(self._root, {})
+            return LabelTable.of_dataset(self._root, {}, frames_fps)
         try:
-            return LabelTable.of_dataset(self._root, {})
+            return LabelTable.of_dataset(self._root, {}, frames_fps)
         except DatasetError:  # a folder of videos without classes, which the annotations give
             rows: list[LabelRow] = []
             return LabelTable(self._root / table_file.TABLE, ["path", "label"], rows, is_new=True)
@@ -166,6 +169,7 @@ class ImportStage:
             kept=kept,
             per_class={label: labels.count(label) for label in sorted(set(labels))},
             left_out=parts.left_out,
+            frames_fps=self._config.frames_fps,
         )
 
 
@@ -184,11 +188,14 @@ def _with_normal(annotation: Annotation, normal: str) -> Annotation:
 
 
 def _length_of(path: Path) -> FileLength:
-    """Length and rate of a file, from its header and its packets.
+    """Length and rate of a file, from its header and its packets, or of numbered pictures.
 
     Raises:
         VideoError: If it cannot be opened.
     """
+    if series := frame_series.read_series(path):
+        # Where every tenth frame was kept, annotations count the others too, as the names do.
+        return FileLength(series.duration_s, series.fps * series.step)
     with decoder.open_video(path) as video:
         fps, declared = video.fps, video.declared_frames
     duration_s = container.read_container(path).duration_s

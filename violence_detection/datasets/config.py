@@ -54,6 +54,14 @@ class AnnotationConfig(CommandConfig):
         "annotations, else normal.",
         group="Data",
     )
+    frames_fps: float | None = option(
+        None,
+        "Frames per second of videos that are kept as numbered JPEG or PNG pictures "
+        "(`v1/0001.jpg`, or `v1_0001.png`); required for them.",
+        group="Data",
+        above=0.0,
+        high=1000.0,
+    )
     new_class: bool = option(
         False, "Allow labels that the folder's videos do not have so far.", group="Data"
     )

@@ -111,6 +111,12 @@ class EvaluateConfig(CommandConfig):
         group="Data",
         path="DIRECTORY",
     )
+    frames_fps: float | None = same_as(
+        ExtractConfig,
+        "frames_fps",
+        "With --normal-footage: frames per second of footage that is kept as numbered JPEG or PNG "
+        "pictures.",
+    )
     confirm: str = same_as(
         PredictConfig,
         "confirm",
@@ -189,10 +195,10 @@ class EvaluateConfig(CommandConfig):
                 f"the alarms are counted. Received: operating_point={point} alone"
             )
         self._check_traffic()
-        for name, plain in (("confirm", "1/1"), ("close_gaps_s", 0.0)):
+        for name, plain in (("confirm", "1/1"), ("close_gaps_s", 0.0), ("frames_fps", None)):
             if getattr(self, name) != plain and self.normal_footage is None:
                 raise ConfigError(
-                    f"`{name}` must come with normal_footage, in which the alarms are counted. "
+                    f"`{name}` must come with normal_footage, in which alarms are counted. "
                     f"Received: {name}={getattr(self, name)} alone"
                 )
         if self.weights is not None and self.normal_footage is None:

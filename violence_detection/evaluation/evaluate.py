@@ -109,6 +109,7 @@ class EvaluationStage:
             self._training_cache(),
             operating_point=config.operating_point,
             normal_footage=config.normal_footage,
+            frames_fps=config.frames_fps,
             weights=config.weights,
             alarm_rule=AlarmRule(parse_confirmation(config.confirm), config.close_gaps_s),
             **self._resampling,

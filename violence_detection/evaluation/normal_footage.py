@@ -20,6 +20,7 @@ from violence_detection.reports.evaluation_result import FootageAlarms, Unreadab
 from violence_detection.system import files, progress
 from violence_detection.units import counted
 from violence_detection.video import video_file
+from violence_detection.video.frame_series import names_by_video, with_rate
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,12 @@ class NormalFootage:
         return dataclasses.replace(alarms, dir=str(self.folder), unreadable=self.unreadable)
 
 
-def list_videos(folder: Path) -> list[str]:
-    """The videos below a folder, relative to it.
+def list_videos(folder: Path, frames_fps: float | None = None) -> dict[str, Path]:
+    """The videos below a folder, by their path relative to it.
+
+    Args:
+        folder: The folder, which may itself be a video of numbered pictures.
+        frames_fps: The rate at which numbered pictures are read as videos; None does not.
 
     Raises:
         DatasetError: If the folder does not exist or has no video.
@@ -54,12 +59,23 @@ def list_videos(folder: Path) -> list[str]:
         raise DatasetError(
             f"--normal-footage must be a folder of videos. Received: {folder} (no such folder)"
         )
-    found = video_files.find_files(folder)
+    found = video_files.find_files(folder, frames_fps)
     for note in found.notes():
         log.info(f"{folder}: {note}")
-    if not found.videos:
+    videos = {path: folder / path for path in found.videos}
+    is_series = "" in names_by_video(path for path in found.others if "/" not in path)
+    if is_series and frames_fps is not None:
+        whole = folder.resolve()
+        name = with_rate(whole.name, frames_fps)
+        videos[name] = whole.with_name(name)
+    if not videos and frames_fps is None and (is_series or video_files.frame_videos(found)):
+        raise DatasetError(
+            "--frames-fps must give the rate of videos that are kept as numbered pictures. "
+            f"Received: {folder} (numbered pictures, and no --frames-fps)"
+        )
+    if not videos:
         raise DatasetError(f"--normal-footage must hold videos. Received: {folder} (empty)")
-    return list(found.videos)
+    return videos
 
 
 def score_footage(
@@ -67,6 +83,7 @@ def score_footage(
     folder: Path,
     *,
     rule: AlarmRule = PLAIN,
+    frames_fps: float | None = None,
     weights: str | None = None,
     seed: int = 42,
 ) -> NormalFootage:
@@ -79,6 +96,7 @@ def score_footage(
         run: The run.
         folder: The folder of the videos.
         rule: What makes an alarm of windows.
+        frames_fps: See `list_videos`.
         weights: File of the backbone's weights; None for the one that the run names.
         seed: Seed of the prediction.
 
@@ -86,13 +104,12 @@ def score_footage(
         DatasetError: If the folder has no readable video.
         RunError, WeightsError: If the run cannot be applied to videos.
     """
-    paths = list_videos(folder)
-    files_of = {path: folder / path for path in paths}
-    windows, unreadable = score_videos(run, files_of, weights=weights, seed=seed)
+    videos = list_videos(folder, frames_fps)
+    windows, unreadable = score_videos(run, videos, weights=weights, seed=seed)
     if not windows:
         raise DatasetError(
             f"--normal-footage must hold readable videos. Received: {folder} "
-            f"({counted(len(paths), 'video')}, none of them readable)"
+            f"({counted(len(videos), 'video')}, none of them readable)"
         )
     return NormalFootage(folder, ScoredFootage.from_windows(windows, rule), unreadable)
 

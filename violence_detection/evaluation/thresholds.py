@@ -65,6 +65,7 @@ class ThresholdChooser:
         *,
         operating_point: str | None,
         normal_footage: str | None,
+        frames_fps: float | None = None,
         weights: str | None,
         alarm_rule: AlarmRule = PLAIN,
         resamples: int,
@@ -76,6 +77,7 @@ class ThresholdChooser:
             cache: Features that hold its validation videos; not read without an operating point.
             operating_point: For example `recall=0.9`; None for the run's own threshold.
             normal_footage: Folder of videos without violence, in which false alarms are counted.
+            frames_fps: Rate of the footage that is kept as numbered pictures.
             weights: Weights file of the backbone that encodes the normal footage.
             alarm_rule: What makes an alarm of the footage's windows.
             resamples, seed: See `intervals.bootstrap_over_recordings`.
@@ -89,6 +91,7 @@ class ThresholdChooser:
         self._point = OperatingPoint.from_text(operating_point) if operating_point else None
         self._footage_dir = None if normal_footage is None else Path(normal_footage)
         self._weights, self._seed, self._alarm_rule = weights, seed, alarm_rule
+        self._frames_fps = frames_fps
         self._resampling = {"resamples": resamples, "seed": seed}
         self._classes, self._is_one_class = run.record().classes, bool(run.record().one_class)
         self._out_of_fold = CalibrationPredictions.of_run(run)
@@ -97,7 +100,7 @@ class ThresholdChooser:
         needs_videos = self._point and self._out_of_fold is None
         self._entries = validation_entries(run, cache) if needs_videos else []
         if self._footage_dir is not None:
-            list_videos(self._footage_dir)
+            list_videos(self._footage_dir, frames_fps)
         if self._point and self._is_one_class:
             # With footage, false alarms an hour are counted there.
             if self._footage_dir is None or self._point.kind != FALSE_ALARMS_PER_HOUR:
@@ -130,6 +133,7 @@ class ThresholdChooser:
             self._run,
             self._footage_dir,
             rule=self._alarm_rule,
+            frames_fps=self._frames_fps,
             weights=self._weights,
             seed=self._seed,
         )

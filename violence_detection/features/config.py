@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from violence_detection import registry, units
-from violence_detection.datasets.config import SplitConfig
+from violence_detection.datasets.config import AnnotationConfig, SplitConfig
 from violence_detection.errors import ConfigError
 from violence_detection.settings import CommandConfig, Config, nested, option, same_as
 
@@ -57,14 +57,7 @@ class ExtractConfig(CommandConfig):
         low=0.5,
         high=60.0,
     )
-    frames_fps: float | None = option(
-        None,
-        "Frames per second of videos that are kept as numbered JPEG or PNG pictures "
-        "(`v1/0001.jpg`, or `v1_0001.png`); required for them.",
-        group="Data",
-        above=0.0,
-        high=1000.0,
-    )
+    frames_fps: float | None = same_as(AnnotationConfig, "frames_fps")
     frames: int = option(
         20, "Frames sampled from a video (T).", group="Feature extraction", low=1, high=1024
     )

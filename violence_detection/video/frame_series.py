@@ -37,11 +37,13 @@ class FrameSeries:
         pictures: Their files, by number.
         places: The place of each among the frames, from 0; a place without a picture is a gap.
         fps: Frames per second.
+        step: Between the numbers of successive pictures: 10 where every tenth frame was kept.
     """
 
     pictures: tuple[Path, ...]
     places: tuple[int, ...]
     fps: float
+    step: int = 1
 
     @property
     def times_s(self) -> list[float]:
@@ -151,6 +153,7 @@ def read_series(path: Path) -> FrameSeries | None:
         tuple(folder / by_number[number] for number in numbers),
         tuple((number - numbers[0]) // step for number in numbers),
         float(match[2]),
+        step,
     )
 
 
