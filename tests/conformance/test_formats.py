@@ -108,7 +108,7 @@ def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
     from violence_detection.export.formats import _format
 
     monkeypatch.setattr(_format.importlib.util, "find_spec", lambda _: None)
-    assert f"violence-detection[{name}]" in registry.module("formats", name).missing()
+    assert f"[{name}]'" in registry.module("formats", name).missing()
 
 
 @pytest.mark.slow

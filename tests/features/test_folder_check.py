@@ -364,7 +364,8 @@ def test_the_text_of_sound_videos_sums_up_what_is_there(folder):
     ]
     text = " ".join(result.stdout.split())
     assert "recordings Recordings are not known, so each video counts as its own" in text
-    assert f"No problems found. next violence-detection extract-features {folder}" in text
+    train = f"train --dataset-path {folder} --backbone mobilenet"
+    assert f"No problems found. next violence-detection {train}" in text
 
 
 def test_the_text_sums_up_cameras_and_times(folder):

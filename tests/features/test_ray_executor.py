@@ -177,7 +177,7 @@ def test_a_cluster_without_a_cpu_is_refused():
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ConfigError, match=r"pip install 'violence-detection\[ray\]'"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[ray\]'"):
         ray_executor.extract_on_cluster([], print, task=None, address=None, size=None)
 
 

@@ -19,6 +19,19 @@ def next_line(*words: str | Path) -> str:
     return f"next        violence-detection {shlex.join(shown)}"
 
 
+def training_line(video_dir: str, settings: Mapping[str, Any]) -> str:
+    """`next        violence-detection train --dataset-path my_videos --backbone mobilenet`.
+
+    MobileNet, as in the README: the best of the backbones that its table measures.
+
+    Args:
+        video_dir: The folder of videos.
+        settings: Further options, as `setting_words` takes them.
+    """
+    words = ("--dataset-path", Path(video_dir), "--backbone", "mobilenet")
+    return next_line("train", *words, *setting_words(settings))
+
+
 def setting_words(settings: Mapping[str, Any]) -> Iterator[str | Path]:
     """The options of settings, for `next_line`: `--frames 16`.
 

@@ -8,7 +8,7 @@ import click
 
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
-from violence_detection.commands._next_line import next_line, setting_words
+from violence_detection.commands._next_line import next_line, setting_words, training_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.errors import ConfigError
 from violence_detection.features import config
@@ -17,7 +17,7 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     from violence_detection.features.folder_check import FolderCheck
 
-_PASSED_ON = ("group_pattern", "frames", "frames_fps")  # to extract-features
+_PASSED_ON = ("group_pattern", "frames", "frames_fps")  # to the next command
 _NORMAL_CLIP_S = "3"  # of the footage of a detector that learns from normal videos alone
 _MAX_VALUES = 4  # sizes, rates and cameras that are listed
 
@@ -73,17 +73,15 @@ def _lines(result: "FolderCheck", video_dir: str, settings: config.CheckConfig) 
     lines += _listed("note", [f"in the split, {text}" for text in result.splits])
     lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
     given = {name: settings.as_dict()[name] for name in _PASSED_ON if name in settings.given}
-    options = [*setting_words(given)]
     if result.findings:
         lines.append(f"problems    {result.findings}; mend them, and check again")
-        return [*lines, next_line("check", Path(video_dir), *options)]
-    if len(result.per_class) == 1 and result.summary.longest_s > 2 * float(_NORMAL_CLIP_S):
-        options += ["--clip-s", _NORMAL_CLIP_S]  # a detector learns from short clips
-    return [
-        *lines,
-        "No problems found.",
-        next_line("extract-features", Path(video_dir), *options),
-    ]
+        return [*lines, next_line("check", Path(video_dir), *setting_words(given))]
+    lines.append("No problems found.")
+    if len(result.per_class) > 1:
+        return [*lines, training_line(video_dir, given)]
+    if result.summary.longest_s > 2 * float(_NORMAL_CLIP_S):
+        given["clip_s"] = _NORMAL_CLIP_S  # a detector of normal videos learns from short clips
+    return [*lines, next_line("extract-features", Path(video_dir), *setting_words(given))]
 
 
 def _summary_lines(result: "FolderCheck") -> list[str]:

@@ -99,11 +99,7 @@ class _WatchedDemoStage:
 
 def result_lines(result: "DemoResult") -> list[str]:
     """The console text of a demo."""
-    return [*_fact_lines(result), _next(result)]
-
-
-def _next(result: "DemoResult") -> str:
-    return next_line("predict", Path(result.run), Path(result.prediction["path"]))
+    return [*_fact_lines(result), next_line("check", "VIDEO_DIR")]
 
 
 def _fact_lines(result: "DemoResult") -> list[str]:
@@ -144,5 +140,5 @@ def _watched_lines(result: _WatchedDemo) -> list[str]:
         f"cameras     {live.cameras_file}",
         f"events      {live.data}",
         f"note        {CAVEAT}",
-        _next(result.demo),
+        next_line("check", "VIDEO_DIR"),
     ]

@@ -1,15 +1,15 @@
 """The command `doctor`: checks of the machine, and a rehearsal of a training."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
-from violence_detection.commands._next_line import next_line
+from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.doctor_config import DoctorConfig
 from violence_detection.features import space_lookup
+from violence_detection.system.requirements import install_command
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _lines(result: "Diagnosis", settings: DoctorConfig) -> list[str]:
         elif check is missing[0]:
             names = ", ".join(extra.name.removeprefix(_EXTRA) for extra in missing)
             lines.append(f"skipped     extras that are not installed: {names}")
-            lines.append("            pip install 'violence-detection[NAME]' where one is needed")
+            lines.append(f"            {install_command('NAME')} where one is needed")
     failed = len(result.findings)
     if failed:
         names = ", ".join(check.name for check in result.findings)
@@ -75,5 +75,8 @@ def _next(settings: DoctorConfig) -> str:
     if train.features is not None:
         return next_line("advise", "--features", space_lookup.shortest_path(train.features))
     if train.dataset_path is not None:
-        return next_line("extract-features", Path(train.dataset_path))
+        # What was rehearsed, to the letter.
+        values = {name: value for name, value in train.as_dict().items() if name in train.given}
+        options = {name: values[name] for name in values if values[name] not in (None, False)}
+        return next_line("train", *setting_words(options))
     return next_line("check", "VIDEO_DIR")

@@ -150,10 +150,14 @@ class DoctorStage:
         with DedicatedProcess("the process of the replicas", environment) as process:
             replicas, difference = process(replica_check.difference_to_one_device, virtual)
         kind = "parts of the CPU" if virtual else "GPUs"
-        text = f"{replicas} {kind} differ from one device by {difference:.0e} of the way"
+        text = f"a small training divided over {replicas} {kind} gives"
         if not difference <= replica_check.ROUNDING:
-            return Outcome.failed(text, "train on one device: CUDA_VISIBLE_DEVICES=0")
-        return Outcome.ok(text)
+            return Outcome.failed(
+                f"{text} other weights than one on a single device: they differ by "
+                f"{difference:.2g} of the way that they went",
+                "train on one device: CUDA_VISIBLE_DEVICES=0",
+            )
+        return Outcome.ok(f"{text} the same weights as one on a single device")
 
     def _needs(self) -> tuple[int, int]:
         """Estimates of the memory, and of the disk space for features, in bytes."""

@@ -31,7 +31,7 @@ class DoctorConfig(CommandConfig):
     replicas: bool = option(
         True,
         "Train a small classifier on two replicas and on one device, and compare the weights; "
-        "about 20 s.",
+        "about 10 s.",
         group="Devices",
     )
 

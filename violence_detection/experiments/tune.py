@@ -17,6 +17,7 @@ from violence_detection.experiments.search_result import (
 )
 from violence_detection.experiments.trials import TrialRunner, TrialSetup, suggest_values
 from violence_detection.system import devices, files, progress, provenance
+from violence_detection.system.requirements import install_command
 from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 from violence_detection.units import counted
 
@@ -270,7 +271,7 @@ def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ConfigError("tune needs Optuna: pip install 'violence-detection[tune]'") from error
+        raise ConfigError(f"tune needs Optuna: {install_command('tune')}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

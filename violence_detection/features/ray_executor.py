@@ -26,6 +26,7 @@ from violence_detection.features.video_worker import (
     unread_entry,
 )
 from violence_detection.system import devices, progress
+from violence_detection.system.requirements import install_command
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -260,8 +261,8 @@ def _ray() -> Any:
         import ray
     except ImportError as error:
         raise ConfigError(
-            "--executor ray must run where Ray is installed. Received: a Python without it (pip "
-            "install 'violence-detection[ray]')"
+            "--executor ray must run where Ray is installed. Received: a Python without it "
+            f"({install_command('ray')})"
         ) from error
     return ray
 

@@ -22,14 +22,14 @@ def check_libraries() -> Outcome:
     if installed is None:
         return Outcome.skipped("the package is not installed: its requirements are not known")
     if not installed.fits:
-        return Outcome.failed(installed.problem, "pip install --upgrade violence-detection")
+        return Outcome.failed(installed.problem, requirements.install_command(""))
     return Outcome.ok(", ".join(f"{name} {text}" for name, text in provenance.versions().items()))
 
 
 def check_extra(name: str) -> Outcome:
     """The libraries of an extra; one that is not installed is no failure."""
     installed = requirements.by_extra()[name]
-    command = f"pip install 'violence-detection[{name}]'"
+    command = requirements.install_command(name)
     if installed.unfit:
         return Outcome.failed(", ".join(installed.unfit), command)
     if installed.missing:
@@ -47,7 +47,7 @@ def check_devices() -> Outcome:
     if any(path.exists() for path in _NVIDIA) and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
         return Outcome.failed(
             f"there is an NVIDIA driver, and TensorFlow sees no GPU; {processor}",
-            "pip install 'violence-detection[gpu]', which brings the CUDA libraries",
+            f"{requirements.install_command('gpu')}, which brings the CUDA libraries",
         )
     return Outcome.ok(f"no GPU; {processor}")
 
@@ -78,7 +78,7 @@ def check_xla() -> Outcome:
         return Outcome.ok("it compiles")
     if devices.gpu_count():
         return Outcome.failed(
-            reason, "pip install 'violence-detection[gpu]'; or train without --xla"
+            reason, f"{requirements.install_command('gpu')}; or train without --xla"
         )
     return Outcome.failed(reason, "train without --xla")
 
@@ -101,7 +101,7 @@ def check_cudnn() -> Outcome:
     if difference > 1e-2:  # TF32 has 10 bits of mantissa
         return Outcome.failed(
             f"its LSTM differs by {difference:.1e} from plain operations",
-            "install the cuDNN of 'violence-detection[gpu]', and no other in LD_LIBRARY_PATH",
+            f"{requirements.install_command('gpu')}, and no other cuDNN in LD_LIBRARY_PATH",
         )
     return Outcome.ok(f"its LSTM differs by {difference:.0e} at most from plain operations")
 

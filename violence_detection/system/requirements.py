@@ -1,9 +1,13 @@
 """The libraries that this package requires, and those of its extras, as they are installed."""
 
 import importlib.metadata
+import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from packaging.requirements import Requirement
 
@@ -53,6 +57,27 @@ def by_extra() -> dict[str, Installed]:
         for extra, requirements in required.items()
         if extra not in _FOR_DEVELOPERS
     }
+
+
+def install_command(extra: str) -> str:
+    """The command that adds an extra to this installation: `pip install -e '.[tune]'` in the
+    clone that it was made from, `pip install '/home/anna/wheels/x.whl[tune]'` for a wheel.
+
+    Without an extra it installs the program anew. The package's name alone is given only where the folder or file that it was installed from is
+    not known or is gone: an index may have another package of that name.
+    """
+    editable, source = "", _PACKAGE
+    try:
+        text = importlib.metadata.distribution(_PACKAGE).read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        text = None
+    origin = json.loads(text or '{"url": ""}')
+    path = Path(url2pathname(urlsplit(origin["url"]).path))
+    if origin["url"].startswith("file:") and path.exists():
+        # pip takes a path for a package's name unless it begins with a dot or has a slash.
+        source = "." if path == Path.cwd() else str(path)
+        editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
+    return f"pip install {editable}'{source}{f'[{extra}]' if extra else ''}'"
 
 
 def _required_by(name: str, extra: str) -> list[Requirement]:

@@ -17,6 +17,7 @@ import keras
 from violence_detection.errors import ConfigError
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import TrainingResults
+from violence_detection.system.requirements import install_command
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,7 @@ def check_installed(name: str) -> None:
     """
     if importlib.util.find_spec(name) is None:
         raise ConfigError(
-            f"--tracker {name} must have its library: pip install 'violence-detection[{name}]'. "
-            "Received: none"
+            f"--tracker {name} must have its library: {install_command(name)}. Received: none"
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from violence_detection.system import files
+from violence_detection.system.requirements import install_command
 
 ON_GPU = False
 # One image fits the cache of a core. A core for each image takes a third less processor time than
@@ -23,7 +24,7 @@ def missing() -> str:
     """The extra that must be installed; empty if OpenVINO is installed."""
     if importlib.util.find_spec("openvino"):
         return ""
-    return "the extra `openvino`: pip install 'violence-detection[openvino]'"
+    return f"the extra `openvino`: {install_command('openvino')}"
 
 
 def preference(*, gpus: int) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.settings import Config, Setting
+from violence_detection.system.requirements import install_command
 
 if TYPE_CHECKING:
     from yaml import Node
@@ -65,7 +66,7 @@ def compose(text: str) -> "Node | Finding":
     except ImportError as error:
         raise ConfigError(
             "A cameras file needs PyYAML. Received: an installation without it (install it by "
-            "pip install 'violence-detection[watch]')"
+            f"{install_command('watch')})"
         ) from error
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     try:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from violence_detection.errors import ConfigError
 from violence_detection.live.notifying.delivery import (
     DELIVERED,
-    INSTALL,
     CameraState,
     Delivery,
     ShownCamera,
@@ -16,6 +15,7 @@ from violence_detection.live.notifying.delivery import (
 from violence_detection.live.storage import messages
 from violence_detection.live.storage.messages import Message
 from violence_detection.registry import Range
+from violence_detection.system.requirements import install_command
 
 
 def build(
@@ -37,7 +37,7 @@ def build(
     try:
         import apprise
     except ImportError as error:
-        raise ConfigError(f"The sink {sink} needs Apprise: {INSTALL}") from error
+        raise ConfigError(f"The sink {sink} needs Apprise: {install_command('watch')}") from error
     # Their logs repeat addresses, with keys in them.
     for name in ("apprise", "urllib3"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

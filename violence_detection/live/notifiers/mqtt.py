@@ -14,7 +14,6 @@ from violence_detection.errors import ConfigError
 from violence_detection.live.notifiers import _home_assistant
 from violence_detection.live.notifying.delivery import (
     DELIVERED,
-    INSTALL,
     CameraState,
     Delivery,
     ShownCamera,
@@ -22,6 +21,7 @@ from violence_detection.live.notifying.delivery import (
 from violence_detection.live.storage import messages
 from violence_detection.live.storage.messages import Message
 from violence_detection.registry import Range
+from violence_detection.system.requirements import install_command
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def build(
     try:
         import paho.mqtt.client as paho
     except ImportError as error:
-        raise ConfigError(f"The sink {sink} needs paho-mqtt: {INSTALL}") from error
+        raise ConfigError(f"The sink {sink} needs paho-mqtt: {install_command('watch')}") from error
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)
     if name := user or unquote(parts.username or ""):
         client.username_pw_set(name, password or unquote(parts.password or "") or None)

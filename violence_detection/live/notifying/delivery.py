@@ -6,8 +6,6 @@ from typing import Literal, Protocol
 
 from violence_detection.live.storage.messages import Message
 
-INSTALL = "pip install 'violence-detection[watch]'"
-
 
 @dataclass(frozen=True)
 class Delivery:

@@ -18,6 +18,7 @@ from violence_detection.live.processes.page_start import (
 from violence_detection.live.processes.watch_notices import PageChanged
 from violence_detection.live.processes.worker_process import WorkerKind, WorkerProcess
 from violence_detection.models.run import Run
+from violence_detection.system.requirements import install_command
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class WatchWeb:
         for name in _NEEDED:
             if importlib.util.find_spec(name) is None:
                 raise ConfigError(
-                    f"The review page must have {name} (pip install 'violence-detection[watch]'), "
+                    f"The review page must have {name} ({install_command('watch')}), "
                     "or `web: {enabled: false}` in the file. Received: it is not installed"
                 )
         self._file, self._clock, self._report = file, clock, report
