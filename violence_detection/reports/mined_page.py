@@ -83,7 +83,8 @@ def write_page(
         windows=windows,
         run=run,
         date=f"{datetime.now().astimezone():%-d %B %Y}",
-        summary=f"{counted(alarms, 'window')} of {hours_words(hours)} have a probability of "
+        summary=f"{counted(alarms, 'window')} of {hours_words(hours)} "
+        f"{'has' if alarms == 1 else 'have'} a probability of "
         f"{threshold:.3f} or more; {len(windows)} of them are shown, the surest first",
         verdict=_verdict(windows),
         findings=_findings(normal_class),
