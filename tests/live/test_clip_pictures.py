@@ -58,3 +58,9 @@ def test_what_cannot_be_decoded_has_no_pictures(tmp_path, content):
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(VideoError, match="must be a readable MP4"):
         make_pictures(tmp_path / "a.mp4")
+
+
+def test_the_preview_of_a_turned_clip_is_upright(tmp_path):
+    drawn = DrawnStream(codec="libx265", rotation=90, frames=12)
+    with av.open(str(make_pictures(write(tmp_path / "a.mp4", drawn)).preview)) as container:
+        assert next(container.decode(video=0)).rotation == 90

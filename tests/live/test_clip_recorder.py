@@ -3,6 +3,8 @@
 import dataclasses
 
 import av
+import cv2
+import numpy as np
 import pytest
 from support.packets import FPS, DrawnStream, brightness_in, times_in
 
@@ -10,6 +12,7 @@ from violence_detection.live.capturing.clip_recorder import ClipRecorder
 from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder
 from violence_detection.live.recording.clips import ClipWriter
+from violence_detection.video.decoder import open_video
 from violence_detection.video.live_source import StreamInfo
 
 
@@ -173,19 +176,30 @@ def test_with_masks_nothing_unmasked_is_written(tmp_path, drawn):
     camera.receive(drawn.packets)
     folder = tmp_path / "clips" / "door"
     assert sorted(path.name for path in folder.iterdir()) == ["e.jpg", "e.mp4"]
-    import cv2
-
     assert cv2.imread(str(folder / "e.jpg"))[:, :150].max() < 40
 
 
-def test_a_clip_of_a_turned_camera_is_upright(tmp_path, drawn):
-    """The packets do not tell, where the container of the stream does; what was decoded does."""
-    camera = Camera(tmp_path, drawn, blurs_people=True, rotation=lambda: 90)
-    camera.order(from_s=100.0)
-    camera.end(to_s=101.0)
-    camera.receive(drawn.packets)
-    with av.open(str(tmp_path / "clips" / "door" / "e.mp4")) as clip:
-        assert (clip.streams.video[0].width, clip.streams.video[0].height) == (96, 128)
+@pytest.mark.parametrize("blurs_people", [False, True])
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_clip_of_a_turned_camera_is_upright(tmp_path, drawn, rotation, blurs_people):
+    """The packets do not tell the rotation; the container of the stream does."""
+    for name, stream in (("plain", drawn), ("turned", DrawnStream(rotation=rotation))):
+        camera = Camera(tmp_path / name, stream, blurs_people=blurs_people)
+        camera.order(from_s=100.0)
+        camera.end(to_s=101.0)
+        camera.receive(stream.packets)
+    plain, turned = (tmp_path / name / "clips/door/e.mp4" for name in ("plain", "turned"))
+    expected = np.rot90(first_image(plain), rotation // 90).astype(int)
+    image = first_image(turned)
+    assert image.shape == expected.shape and np.abs(image - expected).mean() < 2
+    sheet = cv2.imread(str(turned.with_suffix(".jpg")))
+    assert sheet.shape == (480, 1280 if rotation == 180 else 720, 3)
+
+
+def first_image(path) -> np.ndarray:
+    with open_video(path) as video:
+        next(iter(video))
+        return video.retrieve()
 
 
 def test_records_are_plain_numbers_and_texts(camera, drawn):

@@ -21,8 +21,8 @@ from violence_detection.video.live_source import StreamInfo
 class Camera:
     """A ring that gets drawn packets, its sender, and what the supervisor keeps."""
 
-    def __init__(self, codec: str = "h264") -> None:
-        self.drawn, self.now, self.orders = DrawnStream(), 100.0, []
+    def __init__(self, codec: str = "h264", drawn: DrawnStream | None = None) -> None:
+        self.drawn, self.now, self.orders = drawn or DrawnStream(), 100.0, []
         self.ring = PacketRing(keep_s=20, max_bytes=2**20)
         self.codec = codec
         self.videos = CameraVideos(self.orders.append, now_s=lambda: self.now)
@@ -70,6 +70,17 @@ def test_who_comes_later_begins_with_the_newest_key_frame():
         [20 + 2 * number for number in range(20, 27)], abs=3
     )
     assert camera.videos.part("door", first.stream, second.number).content == b""
+
+
+def test_video_of_a_turned_camera_is_shown_upright():
+    camera = Camera(drawn=DrawnStream(rotation=90))
+    camera.receive(0, 5)
+    camera.videos.part("door", 0, 0)
+    camera.sender.order(60.0)
+    camera.receive(5, 14)
+    content = camera.videos.part("door", 0, 0).content
+    with av.open(io.BytesIO(content), format="mp4") as container:
+        assert next(container.decode(video=0)).rotation == 90
 
 
 def test_another_connection_ends_the_stream():

@@ -66,7 +66,7 @@ def test_a_change_of_size_and_damaged_packets_are_survived(tmp_path, drawn):
 )
 def test_masks_are_those_of_the_upright_frame(tmp_path, drawn, rotation, black, shape):
     """What is judged is upright, and so masks are drawn on upright frames."""
-    clip = write(tmp_path / "a.mp4", drawn, rotation=rotation).finish()
+    clip = write(tmp_path / "a.mp4", DrawnStream(rotation=rotation)).finish()
     frames, plain = frames_of(clip.path), frames_of(
         write(tmp_path / "b.mp4", drawn, masks=()).finish().path
     )  # fmt: skip

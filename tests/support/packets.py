@@ -14,7 +14,8 @@ FPS = 10
 
 
 class DrawnStream:
-    """Packets of a drawn H.264 stream, as bytes with start codes, as RTSP gives them.
+    """Packets of a drawn H.264 stream, as bytes with start codes, as RTSP gives them; of a turned
+    one as an MP4 file gives them, whose header alone tells the rotation.
 
     Attributes:
         header: From `stream_header`.
@@ -24,12 +25,22 @@ class DrawnStream:
     """
 
     def __init__(
-        self, *, frames: int = 40, gop: int = 10, size=(128, 96), codec="libx264", options=None
+        self,
+        *,
+        frames: int = 40,
+        gop: int = 10,
+        size=(128, 96),
+        codec="libx264",
+        options=None,
+        rotation: int = 0,
     ) -> None:
         encoded = io.BytesIO()
         width, height = size
-        with av.open(encoded, "w", format="matroska" if codec == "mjpeg" else "mpegts") as output:
+        container = "mp4" if rotation else "matroska" if codec == "mjpeg" else "mpegts"
+        with av.open(encoded, "w", format=container) as output:
             stream = output.add_stream(codec, rate=FPS)
+            if rotation:
+                stream.set_display_rotation(rotation)
             stream.width, stream.height = size
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
             if codec == "libx264":

@@ -18,6 +18,7 @@ from violence_detection.video import live_source
 from violence_detection.video.decoder import open_video
 from violence_detection.video.live_decoder import LiveDecoder, LiveFrame, LiveVideo, SectionEnd
 from violence_detection.video.live_source import LagTracker, LiveError, open_live
+from violence_detection.video.stream_header import header_stream, rotation_in
 
 SECRET = "s3c@ret"
 
@@ -260,6 +261,32 @@ def test_a_stream_without_any_times_is_counted_by_its_rate(clip, tmp_path):
                 times_s.append(time_s)
         server.shutdown()
     np.testing.assert_allclose(times_s, np.arange(75) / 25, atol=1e-6)
+
+
+@pytest.mark.parametrize("rotation", [0, 90, -90, 180])
+def test_the_header_tells_the_rotation_that_the_container_asks_for(tmp_path, clip, rotation):
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "turned.mp4"), "w") as turned:
+        copy = turned.add_stream_from_template(source.streams.video[0])
+        copy.set_display_rotation(rotation)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                turned.mux(packet)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with open_live(f"http://127.0.0.1:{server.server_port}/turned.mp4") as source:
+            header = source.header()
+            frame = next(frame for packet in source.packets() for frame in decoded(source, packet))
+        server.shutdown()
+    with header_stream(header) as stream:
+        assert rotation_in(stream) == frame.rotation % 360 == rotation % 360
+
+
+def decoded(source, packet):
+    encoded = av.Packet(packet.data)
+    encoded.pts, encoded.dts = packet.pts, packet.dts
+    return source.codec_context.decode(encoded)
 
 
 def test_multipart_jpeg_has_the_times_at_which_it_comes(clip):

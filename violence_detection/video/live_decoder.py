@@ -61,11 +61,6 @@ class LiveFrame:
     def height(self) -> int:
         return self._frame.height
 
-    @property
-    def rotation(self) -> int:
-        """Degrees by which the frame is turned to be upright, to the left."""
-        return self._frame.rotation
-
     def retrieve(self) -> np.ndarray:
         """The image, uint8 (H, W, 3) BGR, upright.
 

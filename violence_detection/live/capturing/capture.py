@@ -174,7 +174,6 @@ class Capture:
                 send,
                 masks=settings.privacy_masks,
                 blurs_people=settings.clips.keep == "blurred",
-                rotation=lambda: 0 if self._clip_source else self._connection.rotation,
             )
         if data and clip_target:
             clip_turn = HostTurn(data, clip_target)

@@ -68,7 +68,6 @@ class ClipRecorder:
         *,
         masks: Sequence[Polygon] = (),
         blurs_people: bool = False,
-        rotation: Callable[[], int] = lambda: 0,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """
@@ -78,12 +77,10 @@ class ClipRecorder:
             send: Takes messages for the supervisor.
             masks: Privacy masks; with any, clips are decoded and encoded again.
             blurs_people: So are they, and people made hard to recognise.
-            rotation: Degrees by which the camera's frames are turned to be upright.
             now_s: The monotonic clock.
         """
         self._ring, self._data, self._send = ring, data, send
         self._masks, self._blurs_people, self._now_s = tuple(masks), blurs_people, now_s
-        self._rotation = rotation
         self._orders: queue.SimpleQueue[ClipOrder | ClipEnd] = queue.SimpleQueue()
         self._recordings: dict[str, _Recording] = {}
         self._ended: queue.SimpleQueue[_Recording] = queue.SimpleQueue()
@@ -149,7 +146,6 @@ class ClipRecorder:
                     *arguments,
                     self._masks,
                     blurs_people=self._blurs_people,
-                    rotation=self._rotation(),
                     now_s=self._now_s,
                 )
                 if self._masks or self._blurs_people

@@ -103,7 +103,6 @@ class Decoding:
             if isinstance(item, SectionEnd):
                 self._hand_over(self._maker.add(item))
                 continue
-            self._connection.rotation = item.rotation
             frame = MaskedFrame(item, self._masks)
             self._hand_over(self._maker.add(frame))
             frames += 1

@@ -20,7 +20,6 @@ class Connection:
         is_open: It has not ended yet.
         in_step_since_s: Since when frames have come without a large lag; None if they do not.
         fault: Why it is to be ended and made anew; empty if it is not.
-        rotation: Degrees by which its last frame was turned to be upright, to the left.
     """
 
     packet_s: float
@@ -29,7 +28,6 @@ class Connection:
     is_open: bool = True
     in_step_since_s: float | None = None
     fault: str = ""
-    rotation: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.processes.capture_messages import MAX_VIDEO_BYTES, CameraVideo
-from violence_detection.live.recording.clips import Timestamps, open_output
+from violence_detection.live.recording.clips import Timestamps, add_stream, open_output
 from violence_detection.video.live_source import LivePacket
 from violence_detection.video.stream_header import header_stream
 
@@ -79,7 +79,7 @@ class _Muxer:
         self._written = _Parts()
         with header_stream(header) as template:
             self._output: av.container.OutputContainer = open_output(self._written)
-            self._stream = self._output.add_stream_from_template(template, opaque=True)
+            self._stream = add_stream(self._output, template)
         self._numbers = itertools.count(1)
         self._last: LivePacket | None = None
         self._header_sent = False

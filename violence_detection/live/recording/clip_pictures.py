@@ -126,6 +126,8 @@ def _preview_encoder(
     encoder.width = max(2, round(frame.width * share) & ~1)
     encoder.height = max(2, round(frame.height * share) & ~1)
     encoder.pix_fmt, encoder.options = "yuv420p", _QUALITY[codec]
+    if frame.rotation:
+        encoder.set_display_rotation(frame.rotation)
     encoder.codec_context.time_base = encoder.time_base = stream.time_base
     encoder.codec_context.thread_count = 1
     return encoder
@@ -142,7 +144,8 @@ def _spread_frames(clip: Path) -> tuple[list[np.ndarray], bool]:
         for number, frame in enumerate(_decoded(source)):
             if number in wanted or not frames:
                 width, height = _fitting(frame.width, frame.height, TILE_PX[0] * 2)
-                frames.append(frame.reformat(width, height, "bgr24").to_ndarray())
+                image = frame.reformat(width, height, "bgr24").to_ndarray()
+                frames.append(np.rot90(image, frame.rotation // 90 % 4))
         is_playable = context.name == "h264" and context.pix_fmt in _PLAYABLE
     if not frames:
         raise _no_frame(clip)

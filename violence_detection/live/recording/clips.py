@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.video.live_source import LivePacket
-from violence_detection.video.stream_header import header_stream
+from violence_detection.video.stream_header import header_stream, rotation_in
 
 if TYPE_CHECKING:
     import av
@@ -157,7 +157,7 @@ class ClipWriter(PartWriter):
         self._timestamps = Timestamps(self._time_base)
         with self._opening(), header_stream(header) as stream:
             self._output = open_output(self._file)
-            self._stream = self._output.add_stream_from_template(stream, opaque=True)
+            self._stream = add_stream(self._output, stream)
 
     def write(self, packet: LivePacket) -> None:
         """Writes a packet.
@@ -325,6 +325,21 @@ def open_output(file: io.FileIO) -> "av.container.OutputContainer":
     import av
 
     return av.open(file, "w", format="mp4", options=_PART_OPTIONS)
+
+
+def add_stream(
+    output: "av.container.OutputContainer", stream: "av.VideoStream"
+) -> "av.VideoStream":
+    """Adds a stream of packets as they are; players turn its frames as the camera's container asks.
+
+    Args:
+        output: An MP4 file without packets.
+        stream: Of `header_stream`.
+    """
+    added = output.add_stream_from_template(stream, opaque=True)
+    if rotation := rotation_in(stream):
+        added.set_display_rotation(rotation)
+    return added
 
 
 @contextlib.contextmanager

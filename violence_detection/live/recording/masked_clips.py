@@ -23,7 +23,7 @@ from violence_detection.live.recording.clips import (
 from violence_detection.live.recording.people_blur import SECOND_FRAMES, PeopleBlur
 from violence_detection.live.recording.privacy_masks import Polygon, covered_pixels
 from violence_detection.video.live_source import LivePacket
-from violence_detection.video.stream_header import header_stream
+from violence_detection.video.stream_header import header_stream, rotation_in
 from violence_detection.video.video_writer import choose_codec
 
 _UNIT = Fraction(1, 90_000)
@@ -51,7 +51,6 @@ class MaskedClipWriter(PartWriter):
         masks: Sequence[Polygon],
         *,
         blurs_people: bool = False,
-        rotation: int = 0,
         max_bytes: int = MAX_BYTES,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -62,7 +61,6 @@ class MaskedClipWriter(PartWriter):
             masks: Polygons that become black; points are shares of width and height of the
                 upright frame.
             blurs_people: People are made hard to recognise, too; a second of frames is held.
-            rotation: Degrees by which frames are to be turned, where their packets do not tell.
 
         Raises:
             ViolenceDetectionError: If it cannot be written, or PyAV has no encoder.
@@ -74,7 +72,7 @@ class MaskedClipWriter(PartWriter):
         self._time_base = Fraction(*time_base)
         self._timestamps = Timestamps(self._time_base)
         self._mask = np.zeros((0, 0), bool)
-        self._rotation, self._limit_px = rotation, _BLURRED_PX if blurs_people else 0
+        self._limit_px = _BLURRED_PX if blurs_people else 0
         self._blur = PeopleBlur() if blurs_people else None
         self._held: list[tuple[int, np.ndarray]] = []  # timestamps and frames to be blurred
         self._encoder: av.VideoStream | None = None
@@ -82,6 +80,7 @@ class MaskedClipWriter(PartWriter):
         with self._opening(), header_stream(header) as stream:
             self._decoder = av.CodecContext.create(stream.codec_context.name, "r")
             self._decoder.extradata = stream.codec_context.extradata
+            self._rotation = rotation_in(stream)  # where the packets do not tell
             self._output = open_output(self._file)
 
     def write(self, packet: LivePacket) -> None:
