@@ -311,6 +311,11 @@ class Config:
         """Every setting by its flat name, ready for JSON."""
         return {setting.name: setting.value_in(self) for setting in self.settings()}
 
+    def changed(self) -> dict[str, Any]:
+        """The settings that have not their defaults, by flat name, ready for JSON."""
+        defaults = {setting.name: setting.default for setting in self.settings()}
+        return {name: value for name, value in self.as_dict().items() if value != defaults[name]}
+
     @classmethod
     def complete_record(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
         """Settings that an earlier version may have recorded, by today's names, all of them.

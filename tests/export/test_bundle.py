@@ -6,7 +6,7 @@ import sys
 
 import keras
 import pytest
-from support.backbones import whole_backbones
+from support.backbones import backbones_are_whole  # noqa: F401
 from support.training import train_on_videos
 from support.videos import draw_video
 
@@ -17,13 +17,6 @@ from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True, scope="module")
-def backbones_are_small():
-    """The example runs in a process of its own, which has those of Keras."""
-    with whole_backbones():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from support.backbones import whole_backbones
+from support.backbones import backbones_are_whole  # noqa: F401
 from support.tensorflow_start import start_tensorflow
 from support.training import train_on_videos
 from support.videos import draw_two_classes, draw_video
@@ -25,13 +25,6 @@ from violence_detection.live.processes.worker_process import JudgeStart, WorkerK
 
 start_tensorflow()
 MESSAGES = (JudgedWindow, JudgeReady, JudgeLoad, JudgeFailed)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def backbones_are_small():
-    """Not here: the judge's own process has those of Keras."""
-    with whole_backbones():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import av
 import pytest
-from support.backbones import whole_backbones
+from support.backbones import backbones_are_whole  # noqa: F401
 from support.live_watch import FPS, Watch, Webhook, draw, until
 from support.rtsp_server import Fault, RtspServer, TestCamera
 from support.training import train_on_videos
@@ -24,13 +24,6 @@ from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.supervision.watch_parts import SOCKET, STORE
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True, scope="module")
-def backbones_are_small():
-    """The judge is a process of its own, in which the MobileNets are those of Keras."""
-    with whole_backbones():
-        yield
 
 
 @pytest.fixture(scope="module")

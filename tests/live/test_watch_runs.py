@@ -7,20 +7,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.backbones import whole_backbones
+from support.backbones import backbones_are_whole  # noqa: F401
 from support.live_watch import Watch, Webhook, draw
 from support.rtsp_server import RtspServer, TestCamera
 from support.training import train_quickly
 from support.watch_files import write_cameras_file
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True, scope="module")
-def backbones_are_small():
-    """The judge is a process of its own, in which the MobileNets are those of Keras."""
-    with whole_backbones():
-        yield
 
 
 @pytest.fixture(scope="module")

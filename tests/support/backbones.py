@@ -48,3 +48,10 @@ def whole_backbones() -> Iterator[None]:
             network = getattr(module, name)
             patch.setattr(module, name, getattr(network, "whole", network))
         yield
+
+
+@pytest.fixture(autouse=True, scope="module", name="backbones_are_small")
+def backbones_are_whole() -> Iterator[None]:
+    """For a file that imports it the MobileNets are those of Keras, as in processes of their own."""
+    with whole_backbones():
+        yield

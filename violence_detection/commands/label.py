@@ -59,4 +59,5 @@ def label_lines(result: "LabelResult") -> list[str]:
     if result.dry_run:
         return [*lines, "nothing is written (--dry-run)"]
     root = Path(result.videos_csv).parent
-    return [*lines, next_line("extract-features", root, *setting_words(result.extraction))]
+    changed = result.extraction.changed() if result.extraction else {}
+    return [*lines, next_line("extract-features", root, *setting_words(changed))]

@@ -44,8 +44,8 @@ class LabelResult:
         created: Whether the table is new.
         copied: Whether the video is copied into the dataset.
         overlaps: Rows of other labels that overlap with this part.
-        extraction: The settings with which `extract-features` brings the features up to date, by
-            name, except those that have their defaults.
+        extraction: The settings with which `extract-features` brings the features up to date; None
+            where the features are gone.
         dry_run: Whether nothing was written.
     """
 
@@ -60,11 +60,12 @@ class LabelResult:
     created: bool
     copied: bool
     overlaps: list[str]
-    extraction: dict[str, Any]
+    extraction: ExtractConfig | None
     dry_run: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        changed = self.extraction.changed() if self.extraction else {}
+        return dataclasses.asdict(self) | {"extraction": changed}
 
 
 class LabelStage:
@@ -175,19 +176,19 @@ class LabelStage:
             created=self._table.is_new,
             copied=copied,
             overlaps=self._table.conflicts_of(video),
-            extraction=self._repeated_settings(),
+            extraction=self._repeated_config(),
         )
 
-    def _repeated_settings(self) -> dict[str, Any]:
-        """See `LabelResult.extraction`; empty where the features are gone."""
+    def _repeated_config(self) -> ExtractConfig | None:
+        """See `LabelResult.extraction`."""
         features = self._labelled
         if isinstance(features, Run):
             features = FeatureCache(Path(features.record().features))
         if not features.extraction_path.is_file():
-            return {}
-        settings, cache_dir = features.record().repeated_settings(), features.dir.parent.parent
-        is_default = cache_dir == Path(ExtractConfig().cache_dir).resolve()
-        return settings if is_default else settings | {"cache_dir": str(cache_dir)}
+            return None
+        cache_dir, default = features.dir.parent.parent, ExtractConfig().cache_dir
+        is_default = cache_dir == Path(default).resolve()
+        return features.record().repeated_config(default if is_default else str(cache_dir))
 
     def _recordings(self) -> dict[str, str]:
         """The recording of each video, by path."""

@@ -96,15 +96,15 @@ class ExtractionRecord:
     imported: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
 
-    def repeated_settings(self) -> dict[str, Any]:
-        """The settings with which `extract-features` makes the same features again, by name, except
-        those that have their defaults."""
+    def repeated_config(self, cache_dir: str) -> ExtractConfig:
+        """The settings with which `extract-features` makes the same features again.
+
+        Args:
+            cache_dir: The cache that they are in.
+        """
         recorded = ExtractConfig.complete_record(self.settings)
-        return {
-            setting.name: recorded[setting.name]
-            for setting in ExtractConfig.settings()
-            if setting.name in _REPEATED and recorded[setting.name] not in (setting.default, None)
-        }
+        repeated = {name: recorded[name] for name in _REPEATED if recorded[name] is not None}
+        return ExtractConfig.from_settings(repeated | {"cache_dir": cache_dir})
 
     @property
     def has_all_recordings(self) -> bool:

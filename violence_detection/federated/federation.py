@@ -149,7 +149,7 @@ def read_federation(path: Path) -> Federation:
         if len(content) > _MAX_JSON_BYTES:
             raise ValueError("it is too large")
         return Federation.from_json(json.loads(content))
-    except (
+    except (  # NotImplementedError is what `zipfile` raises for a compression that it does not know
         *(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError),
         *(zipfile.BadZipFile, EOFError, NotImplementedError, ViolenceDetectionError),
     ) as error:

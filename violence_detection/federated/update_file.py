@@ -104,6 +104,7 @@ def decode_arrays(
 def _archive(content: bytes) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
+    # NotImplementedError: `zipfile` does not know the version or the compression that it names.
     except (zipfile.BadZipFile, EOFError, ValueError, OverflowError, NotImplementedError) as error:
         raise BadUpdateError("it is no update, or torn") from error
     members = archive.infolist()
