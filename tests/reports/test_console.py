@@ -133,3 +133,11 @@ def test_warnings_and_problems_have_a_coloured_label(monkeypatch):
     assert verdict.startswith("\x1b[32m")
     monkeypatch.setenv("NO_COLOR", "1")
     assert console.colour_lines(lines) == lines
+
+
+def test_the_calibration_error_is_said_by_an_example():
+    assert console.calibration_text(0.059) == (
+        "probabilities are 6 points off on average: of 100 videos given 70%, about 64 to 76 are "
+        "violent"
+    )
+    assert console.calibration_text(0.4).endswith("about 30 to 100 are violent")

@@ -55,6 +55,7 @@ def page(tmp_path):
 def words(page):
     """The text of the page: without tags, with single spaces."""
     body = page.split("<body>")[1]
+    body = body.replace("<wbr>", "")
     return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
 

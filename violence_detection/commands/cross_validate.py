@@ -220,8 +220,8 @@ def _baseline_lines(pooled: "PooledResult") -> list[str]:
     model = pooled.model
     return [
         *console.align_columns([["", "accuracy", "95%", "AUC", "95%"], *rows]),
-        f"            all folds together; calibration error of the model "
-        f"{model.calibration_error:.3f}, Brier score {model.brier_score.value:.3f}",
+        f"            all folds together; the model's "
+        f"{console.calibration_text(model.calibration_error)}",
     ]
 
 

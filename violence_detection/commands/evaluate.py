@@ -235,11 +235,7 @@ def _calibration_lines(result: "EvaluationResult") -> list[str]:
     """The calibration; empty for a detector, whose score is not a probability."""
     if result.is_one_class:
         return []
-    return [
-        f"calibrated  probabilities are off by {result.calibration_error:.3f} on average "
-        f"(calibration error), Brier score {result.brier_score:.3f}, "
-        f"temperature {result.temperature:.2f} ({result.temperature_reason or 'not fitted'})",
-    ]
+    return [f"calibrated  {console.calibration_text(result.calibration_error)}"]
 
 
 def _novelty_lines(result: "EvaluationResult") -> list[str]:

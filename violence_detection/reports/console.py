@@ -332,6 +332,21 @@ def mapping_lines(class_mapping: Mapping[str, str]) -> list[str]:
     return [f"classes     {', '.join(pairs)}"] if pairs else []
 
 
+def calibration_text(error: float) -> str:
+    """`probabilities are 6 points off on average: of 100 videos given 70%, about 64 to 76 are
+    violent`.
+
+    Args:
+        error: The expected calibration error, in [0, 1].
+    """
+    points = round(100 * error)
+    low, high = max(70 - points, 0), min(70 + points, 100)
+    return (
+        f"probabilities are {counted(points, 'point')} off on average: of 100 videos given 70%, "
+        f"about {low} to {high} are violent"
+    )
+
+
 def leaks_text(counts: Mapping[str, int], leaks: Sequence[str]) -> str:
     """`2 recordings and 1 near-duplicate, e.g. recording A`.
 

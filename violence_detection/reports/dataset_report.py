@@ -106,7 +106,9 @@ def write_report(path: Path, dataset: Dataset) -> None:
         date=f"{datetime.now().astimezone():%-d %B %Y}",
         verdict=_verdict(check),
         findings=_findings(dataset),
-        figure=_draw_properties(dataset.properties),
+        figures={
+            name: _draw_property(name, by_class) for name, by_class in dataset.properties.items()
+        },
         problems={
             title: [(problem.path, problem.reason) for problem in getattr(check, kind)]
             for kind, title in _KINDS.items()
@@ -169,34 +171,28 @@ def _interval_findings(dataset: Dataset) -> list[Finding]:
     return [Finding("note", text)]
 
 
-def _draw_properties(properties: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Histograms of each property, the classes over each other; a PNG as a data URI."""
-    figure = figure_style.new_figure((9.6, 2.9 * ((len(properties) + 1) // 2)))
-    axes_of = figure.subplots((len(properties) + 1) // 2, 2, squeeze=False).ravel()
-    for axes, (name, by_class) in zip(axes_of, properties.items(), strict=False):
-        figure_style.style_axes(axes)
-        values = np.concatenate([np.asarray(list(v), float) for v in by_class.values()])
-        low, high = float(values.min()), float(values.max())
-        if low == high:
-            low, high = low - 0.5, high + 0.5
-        for number, (label, of_class) in enumerate(by_class.items()):
-            colour = _COLOURS[number % len(_COLOURS)]
-            share = np.full(len(of_class), 1 / len(of_class))
-            axes.hist(
-                of_class,
-                bins=np.linspace(low, high, _BINS + 1),
-                weights=share,
-                histtype="stepfilled",
-                facecolor=(colour, 0.18),
-                edgecolor=colour,
-                linewidth=1.6,
-                label=figure_style.truncate(label).replace("$", r"\$"),
-            )
-        axes.set(xlabel=name, ylabel="Share of the class")
-        axes.yaxis.set_major_formatter("{x:.0%}")
-    for axes in axes_of[len(properties) :]:
-        axes.set_axis_off()
-    figure_style.add_legend(axes_of[0], columns=min(len(next(iter(properties.values()))), 3))
+def _draw_property(name: str, by_class: Mapping[str, Sequence[float]]) -> str:
+    """A histogram of a property, the classes over each other; a PNG as a data URI."""
+    figure, axes = figure_style.new_axes((4.8, 3.1))
+    values = np.concatenate([np.asarray(list(v), float) for v in by_class.values()])
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    for number, (label, of_class) in enumerate(by_class.items()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        axes.hist(
+            of_class,
+            bins=np.linspace(low, high, _BINS + 1),
+            weights=np.full(len(of_class), 1 / len(of_class)),
+            histtype="stepfilled",
+            facecolor=(colour, 0.18),
+            edgecolor=colour,
+            linewidth=1.6,
+            label=figure_style.truncate(label).replace("$", r"\$"),
+        )
+    axes.set(xlabel=name, ylabel="Share of the class")
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    figure_style.add_legend(axes, columns=min(len(by_class), 3))
     buffer = BytesIO()
     figure_style.save_figure(buffer, figure)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

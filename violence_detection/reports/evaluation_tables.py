@@ -143,6 +143,8 @@ def measures(result: EvaluationResult) -> Iterator[Measure]:
     yield row("Average precision", "average_precision", "area under the precision-recall curve")
     gap = "expected gap between probability and fraction of violent videos"
     yield row("Calibration error", "calibration_error", gap)
+    squared = "mean squared gap between probability and label: 0 is perfect, 0.25 is 50% always"
+    yield row("Brier score", "brier_score", squared)
     right = "fraction of alarms that are right"
     yield row(
         "Precision", "precision", right, rates_ci.get("precision"), bootstrap, "none: no alarms"

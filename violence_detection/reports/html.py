@@ -3,12 +3,14 @@ tables of settings."""
 
 import base64
 import functools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from violence_detection.errors import ConfigError
 
@@ -38,6 +40,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
+        "breakable": breakable,
         "of_100": of_100,
         "number": format_number,
         "percent": format_percent,
@@ -51,6 +54,11 @@ def _environment() -> jinja2.Environment:
 def _source(name: str) -> str:
     file = resources.files("violence_detection.reports").joinpath("templates", name)
     return file.read_text(encoding="utf-8")
+
+
+def breakable(name: str) -> Markup:
+    """A path or a name that a browser breaks after / _ . and - before anywhere else."""
+    return Markup(re.sub(r"(?<=[/_.-])(?=\w)", "<wbr>", str(escape(name))))
 
 
 # -- numbers
