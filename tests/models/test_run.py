@@ -128,6 +128,16 @@ def test_a_folder_that_is_not_there_is_no_run(tmp_path):
     )
 
 
+def test_the_runs_that_are_there_are_named_where_none_was_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    second = tmp_path / "checkpoints" / "second"
+    second.mkdir(parents=True)
+    (second / "training_config.json").write_text("{}")
+    assert message_of("secnd").endswith("(not there). Did you mean checkpoints/second?")
+    assert message_of("other").endswith("(not there). There are checkpoints/second")
+    assert message_of("checkpoints").endswith("). There are checkpoints/second")
+
+
 @pytest.mark.parametrize("name", ["training_results.json", "best_model.keras"])
 def test_an_unfinished_run_is_told_how_to_finish(run, name):
     (run.dir / name).unlink()

@@ -1,5 +1,6 @@
 """A run: the folder of a trained classifier, and the record of how it was trained."""
 
+import difflib
 import itertools
 import time
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from violence_detection.system.files import read_json
 
 if TYPE_CHECKING:
     from violence_detection.models.classifier import Classifier
+
+_CHECKPOINT_DIR = Path("checkpoints")  # the default of train
+_MOST_NAMED = 4  # runs that an error lists
 
 VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
 
@@ -197,11 +201,14 @@ class Run:
             reason = "a file" if run.dir.is_file() else "not there"
             if run.dir.is_file() and run.dir.suffix.lower() in EXTENSIONS:
                 reason = "a video; are the arguments swapped? RUN comes first"
-            raise RunError(f"RUN must be a folder that train left. Received: {folder} ({reason})")
+            near = "" if run.dir.is_file() else _runs_near(run.dir)
+            raise RunError(
+                f"RUN must be a folder that train left. Received: {folder} ({reason}){near}"
+            )
         if not run.config_path.is_file():
             raise RunError(
                 f"RUN must be a folder that train left. Received: {folder} (it has no "
-                f"{run.config_path.name})"
+                f"{run.config_path.name}){_runs_near(run.dir)}"
             )
         for path in (run.results_path, run.model_path):
             if not path.is_file():
@@ -269,3 +276,22 @@ class Run:
         if class_thresholds is not None:
             chosen["class_thresholds"] = dict(class_thresholds)
         files.write_json(self.results_path, read_json(self.results_path) | chosen)
+
+
+def _runs_near(folder: Path) -> str:
+    """The run that a folder which is none was most likely meant to name, else the newest runs in
+    it, beside it and in the default folder; empty if there are none."""
+    runs = {
+        path.parent.resolve(): path.stat().st_mtime
+        for place in (folder, folder.parent, _CHECKPOINT_DIR)
+        for path in place.glob(f"*/{Run(place).config_path.name}")
+    }
+    newest = sorted(runs, key=runs.__getitem__, reverse=True)
+    names = {run.name: units.shown_path(run) for run in reversed(newest)}
+    if close := difflib.get_close_matches(folder.name, names, n=1):
+        return f". Did you mean {names[close[0]]}?"
+    if not newest:
+        return ""
+    shown = ", ".join(units.shown_path(run) for run in newest[:_MOST_NAMED])
+    more = f" and {len(newest) - _MOST_NAMED} more" if newest[_MOST_NAMED:] else ""
+    return f". There are {shown}{more}"
