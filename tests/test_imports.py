@@ -172,6 +172,14 @@ def test_children_that_decode_are_light():
     assert not imported_by(statement) & {"tensorflow", "keras", "pandas", "scipy", "sklearn"}
 
 
+def test_commands_load_tensorflow_only_where_its_messages_are_hidden():
+    """`devices.import_tensorflow` hides them; an import at the top of a module would not."""
+    commands = [module for module in MODULES if module.startswith("commands.")]
+    modules = set().union(*map(own_imports, commands)) - set(commands)
+    statement = "; ".join(f"import violence_detection.{name}" for name in sorted(modules))
+    assert not imported_by(statement) & {"tensorflow", "keras"}
+
+
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["check", "--help"]])
 def test_help_is_light(words):
     run = f"violence_detection.cli.main({words})"

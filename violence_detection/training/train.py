@@ -22,7 +22,6 @@ from violence_detection.errors import ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import check_whole
-from violence_detection.models import segment_bags
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.output_set import CLASSES, OutputSet
@@ -452,6 +451,8 @@ def check_parts(model: ModelConfig, augment: str, *, classes: int, segments: int
     registry.check_arguments("heads", model.head)
     outputs = OutputSet.of_spec(model.outputs, classes)
     if segments > 1:
+        from violence_detection.models import segment_bags  # which imports Keras
+
         segment_bags.check_outputs(outputs.names)
     registry.load(
         "losses",
