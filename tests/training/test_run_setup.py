@@ -309,8 +309,7 @@ def test_a_signal_ends_the_command_and_the_run_can_go_on(
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (status, ""), err
     assert (
-        err.splitlines()[-1]
-        == f"{said}; start the same command again to resume; a training with --resume."
+        err.splitlines()[-1] == f"{said}; start the same command again with --resume to continue."
     )
     state = tmp_path / "run" / "state"
     assert not list(state.glob("*.partial-*")) and list(state.glob("*.bin"))

@@ -27,7 +27,11 @@ from violence_detection.system import files, progress
 log = logging.getLogger("violence_detection")
 
 _SOME_FAILED, _INTERRUPTED, _TERMINATED = 3, 130, 143
-_RESUME = "start the same command again to resume; a training with --resume."
+
+# What a command that was interrupted does when it is started again.
+RESUMES = "start the same command again to resume"
+RESUMES_BY_OPTION = "start the same command again with --resume to continue"
+_STARTS_ANEW = "the same command will start from the beginning"
 _DEBUG = 1  # log level of --debug, which also prints tracebacks
 
 # The help is at most so wide. With less than so many columns for its text, the text of an
@@ -68,12 +72,10 @@ class _ExitStatus:
             return _fail(f"{error.message}{listed}", error.exit_status)
         except ViolenceDetectionError as error:
             return _fail(str(error), error.exit_status)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo(f"Interrupted; {_RESUME}", err=True)
-            return _INTERRUPTED
-        except _Terminated:
-            click.echo(f"Terminated; {_RESUME}", err=True)
-            return _TERMINATED
+        except (click.Abort, KeyboardInterrupt) as error:
+            return _say_stopped("Interrupted", error.__cause__ or error, _INTERRUPTED)
+        except _Terminated as error:
+            return _say_stopped("Terminated", error, _TERMINATED)
         except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             _drop_stdout()
             return 1
@@ -97,9 +99,22 @@ class Command(_ExitStatus, cloup.Command):
 
     context_class = HelpContext
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, started_again: str = _STARTS_ANEW, **kwargs: Any) -> None:
+        """
+        Args:
+            started_again: What it does when it is started again after an interruption.
+            args, kwargs: Those of `cloup.Command`.
+        """
+        self._started_again = started_again
         layout = {"max_width": _MAX_COLUMNS, "col2_min_width": _MIN_TEXT_COLUMNS}
         super().__init__(*args, formatter_settings=layout, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, _Terminated) as error:
+            error.args = (self._started_again,)
+            raise
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
@@ -159,6 +174,12 @@ def _drop_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
+
+
+def _say_stopped(event: str, error: BaseException, status: int) -> int:
+    advice = "".join(f"; {text}" for text in error.args)
+    click.echo(f"{event}{advice}.", err=True)
+    return status
 
 
 def _fail(message: str, status: int) -> int:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.ablation_config import AblateConfig
 from violence_detection.reports import console
@@ -21,6 +21,7 @@ _LEFT_OUT = (4, 5, 6, 3)
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="What each option of a training is worth.",
     epilog=example("violence-detection ablate --features feature_cache/my_videos --thin 0.22"),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.advice import GIVEN
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="Settings for a dataset, with reasons.",
     epilog=example(
         "violence-detection advise --features feature_cache/my_videos --output advice.json"

@@ -1,10 +1,11 @@
 """The command `cross-dataset`, and the console text of its result."""
 
+import shutil
 from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.experiments.config import CrossDatasetConfig
 from violence_detection.reports import console
@@ -12,9 +13,13 @@ from violence_detection.reports import console
 if TYPE_CHECKING:
     from violence_detection.experiments.cross_dataset_result import Cell, CrossDatasetResult
 
+_WIDTH = 120  # of what is not a terminal
+_NOT_CLEAN = "NOT CLEAN: some of these videos, or others of their recordings, were in the training"
+
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="Train on one dataset, test on others.",
     epilog=example("violence-detection cross-dataset feature_cache/my_videos feature_cache/others"),
 )
@@ -45,17 +50,19 @@ def result_lines(result: "CrossDatasetResult") -> list[str]:
         if cell.scores
         for line in console.mapping_lines(cell.scores.class_mapping)
     }
+    is_marked = any(cell.scores and not cell.scores.clean for cell in result.cells)
     return [
         f"folder      {result.dir}",
-        *_loss_lines(result),
         *_matrix("accuracy", "accuracy", ".1%", result),
         "",
         *_matrix("AUC", "auc", ".3f", result),
         "",
+        *([f"*           {_NOT_CLEAN}"] if is_marked else []),
         f"note        {result.note}",
         *sorted(renamed_classes),
         *[f"warning     {line}" for line in result.warnings],
         f"table       {result.matrix_csv}",
+        *_loss_lines(result),
     ]
 
 
@@ -88,24 +95,27 @@ def _loss_lines(result: "CrossDatasetResult") -> list[str]:
 
 
 def _matrix(title: str, metric: str, form: str, result: "CrossDatasetResult") -> list[str]:
-    cells = {(cell.trained_on, cell.scored_on): cell for cell in result.cells}
-    rows = [
-        [
-            trained_on,
-            *(_cell_text(cells[trained_on, name], metric, form) for name in result.datasets),
-        ]
-        for trained_on in result.datasets
-    ]
-    return [
-        f"{title:11s} of the training on the dataset of the row, on the videos of the column",
-        *console.align_columns([["", *result.datasets], *rows]),
-    ]
+    """A row for each training; where the terminal is too narrow, a line for each cell."""
+    texts = {
+        (cell.trained_on, cell.scored_on): _cell_text(cell, metric, form) for cell in result.cells
+    }
+    names = result.datasets
+    rows = [[trained_on, *(texts[trained_on, name] for name in names)] for trained_on in names]
+    lines = console.align_columns([["", *names], *rows])
+    if max(map(len, lines)) <= shutil.get_terminal_size((_WIDTH, 24)).columns:
+        how = "of the training on the dataset of the row, on the videos of the column"
+        return [f"{title:11s} {how}", *lines]
+    pairs = [[f"{trained} on {scored}", text] for (trained, scored), text in texts.items()]
+    width = max(len(name) for name, _ in pairs)
+    how = "of the training on a dataset, on the videos of another and on its own test videos"
+    return [f"{title:11s} {how}", *(f"{'':12s}{name:{width}s}  {text}" for name, text in pairs)]
 
 
 def _cell_text(cell: "Cell", metric: str, form: str) -> str:
     value = getattr(cell.scores.scores, metric) if cell.scores else None
     if value is None:
         return "none"
-    interval = getattr(cell.scores.scores, f"{metric}_ci")
-    mark = "" if cell.scores.clean else " NOT CLEAN"
-    return f"{value:{form}} ({console.format_interval(interval, form)}){mark}"
+    low, high = getattr(cell.scores.scores, f"{metric}_ci") or (value, value)
+    # A bootstrap of a perfect score has no width, which would read as certainty.
+    interval = f" ({console.format_interval((low, high), form)})" if low < high else ""
+    return f"{value:{form}}{interval}{'' if cell.scores.clean else ' *'}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
 from violence_detection.datasets.config import BY_TIME, ONE_RECORDING
 from violence_detection.experiments.config import CrossValidateConfig
@@ -29,6 +29,7 @@ _MAX_NAME = 24  # characters of a camera or recording that is shown in the table
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="Evaluate a training by folds.",
     epilog=example(
         "violence-detection cross-validate --features feature_cache/my_videos --folds 5"

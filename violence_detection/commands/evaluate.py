@@ -28,6 +28,7 @@ _SHORT_H = 1.0  # of footage: shorter footage shows no rate that is low enough t
 
 @click.command(
     cls=Command,
+    started_again="start the same command again; footage that was scored is not scored again",
     short_help="Evaluate a run on a split.",
     epilog=example("violence-detection evaluate checkpoints/my_run --split test"),
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, run_stage
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.export import config
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="Write the model for other software.",
     epilog=example("violence-detection export checkpoints/my_run --format onnx"),
 )

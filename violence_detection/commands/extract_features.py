@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.datasets.video_files import EXTENSIONS
@@ -22,6 +22,7 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="Extract features from videos, once.",
     help="Extract features from a folder of videos, once; the same command again resumes it.\n\n"
     "VIDEO_DIR holds <class>/..., or train|val|test/<class>/..., or any tree with a videos.csv "

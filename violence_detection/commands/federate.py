@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from violence_detection.commands._exit import CommonFlags, Group, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, CommonFlags, Group, Stage, run_stage
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.federated import config
@@ -47,6 +47,7 @@ def federate() -> None:
 
 
 @federate.command(
+    started_again=RESUMES,
     short_help="All sites on this machine.",
     epilog=example(
         "violence-detection federate simulate features_a features_b --rounds 20 --local-epochs 5"

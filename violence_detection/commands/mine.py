@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.evaluation.mining_config import MineConfig
 from violence_detection.units import counted, hours_words
@@ -22,6 +22,7 @@ _REASONS = {
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="List false alarms in quiet footage, to be labelled.",
     epilog=example("violence-detection mine checkpoints/my_run quiet_footage"),
 )

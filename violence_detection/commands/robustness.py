@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.robustness.config import RobustnessConfig
@@ -27,6 +27,7 @@ _LEFT_OUT = (2, 6, 3)  # columns that a narrow terminal misses: accuracy's inter
 
 @click.command(
     cls=Command,
+    started_again=RESUMES,
     short_help="Evaluate a run on degraded videos.",
     epilog=example("violence-detection robustness checkpoints/my_run --split test"),
 )

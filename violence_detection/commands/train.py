@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import (
+    RESUMES_BY_OPTION,
+    Command,
+    CommonFlags,
+    Stage,
+    run_stage,
+)
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
 from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    started_again=RESUMES_BY_OPTION,
     short_help="Train a classifier.",
     epilog=example("violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"),
 )

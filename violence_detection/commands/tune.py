@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._exit import (
+    RESUMES_BY_OPTION,
+    Command,
+    CommonFlags,
+    Stage,
+    run_stage,
+)
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.config import TuneConfig
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    started_again=RESUMES_BY_OPTION,
     short_help="Search for better settings.",
     epilog=example("violence-detection tune --features feature_cache/my_videos"),
 )
