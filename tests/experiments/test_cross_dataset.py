@@ -158,6 +158,9 @@ def test_the_console_shows_a_matrix(made, drawn):
     assert "accuracy    of the training on the dataset of the row" in done.stdout
     assert "NOT CLEAN" in done.stdout
     assert "fight is mapped to violent, noFight is mapped to normal" in done.stdout
+    narrow = CliRunner(env={"COLUMNS": "60"}).invoke(cli.main, ["cross-dataset", *drawn, *words])
+    assert "            north on south  " in narrow.stdout
+    assert max(map(len, narrow.stdout.splitlines())) <= 60 + len(str(folder))
 
 
 # -- error

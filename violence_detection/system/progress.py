@@ -16,6 +16,7 @@ from violence_detection import units
 
 log = logging.getLogger(__name__)
 _LINE_INTERVAL_S = 30.0
+_NARROW = 80  # columns of a terminal, under which there is no room for a bar
 _RATE_PERIOD_S = 3600.0  # over which the time left is estimated: a step may take minutes
 
 
@@ -160,18 +161,23 @@ def _bar(
 ) -> Iterator[Callable[[float, str], None]]:
     from rich import progress
     from rich.console import Console
+    from rich.table import Column
 
     start_s = time.monotonic()
+    console = Console(stderr=True)
+    is_narrow = console.width < _NARROW
+    # Of columns that do not fit, rich cuts the widest that may not be wrapped.
+    note = Column(no_wrap=not is_narrow)
     columns = (
         progress.TextColumn(activity),
-        progress.BarColumn(),
+        *([] if is_narrow else [progress.BarColumn()]),
         progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[note]}", markup=False),
+        progress.TextColumn("{task.fields[note]}", markup=False, table_column=note),
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(
         *columns,
-        console=Console(stderr=True),
+        console=console,
         transient=True,
         speed_estimate_period=_RATE_PERIOD_S,
     ) as bar:
