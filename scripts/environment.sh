@@ -16,6 +16,15 @@ find_python() {
     return 1
 }
 
+# Of what pip says, the downloads of 20 MB and more, and the beginning of the unpacking.
+progress_of_pip() {
+    awk '/Downloading .*[(][0-9.]+ [MG]B[)]/ {
+             name = $2; size = substr($(NF - 1), 2); sub(/-(cp|py)[0-9].*/, "", name)
+             if (size + 0 >= 20 || $NF ~ /^G/) { print "  downloading " name " (" size " " $NF; fflush() }
+         }
+         /^Installing collected packages/ { print "  unpacking " NF - 3 " packages"; fflush() }'
+}
+
 make_environment() {
     local python stamp wanted installed extras="${1:-}"
     stamp=.venv/installed
@@ -28,12 +37,14 @@ make_environment() {
         esac
     fi
     python="$(find_python)"
-    echo "Making .venv with $("$python" --version); TensorFlow is large, this takes minutes." >&2
+    echo "Making .venv with $("$python" --version): TensorFlow and what it needs are 0.8 GB to download and" \
+        "2.8 GB on the disk${extras:+, and the extra $extras comes on top}. This takes some minutes." >&2
     if ! "$python" -m venv .venv >&2; then
         echo "Error: $python must have the venv module (on Debian: apt install python3-venv)." >&2
         return 1
     fi
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" >&2
+    .venv/bin/python -m pip install --progress-bar off --disable-pip-version-check \
+        --editable ".${extras:+[$extras]}" | progress_of_pip >&2
     echo "$wanted $extras" >"$stamp"
 }
 

@@ -311,3 +311,56 @@ def test_what_mp4_does_not_hold_is_copied_whole(root, label, tmp_path):
 def test_an_empty_name_is_refused(name):
     with pytest.raises(ConfigError, match=f"`{name}` must be a name in UTF-8"):
         LabelConfig(**{name: " "})
+
+
+# -- many labels at once
+
+
+@pytest.fixture
+def sheet(root, run_dir, tmp_path):
+    """Writes a table of labels and calls the command with it; further words are options."""
+
+    def call(*rows, words=(), header="path;probability;start_s;end_s;new_label"):
+        path = tmp_path / "label_next.csv"
+        path.write_text("\n".join([header, *rows]), "utf-8-sig")  # as a spreadsheet saves it
+        words = ("label", run_dir, "--table", path, "--dataset-path", root, *words)
+        return CliRunner().invoke(cli.main, list(map(str, words)))
+
+    return call
+
+
+def test_a_table_labels_the_rows_that_are_filled_in(root, sheet, clip):
+    rows = ["violent/0.mp4;0.9;;;normal", "violent/1.mp4;0.8;;;", f"{clip};0.7;1.5;2.5;violent"]
+    planned = json.loads(sheet(*rows, words=("--dry-run", "--json")).stdout)
+    assert planned["dry_run"] and not (root / "videos.csv").exists()
+    result = sheet(*rows, words=("--reviewer", "ann"))
+    assert result.exit_code == 0, result.stderr
+    assert "left out    1 row without a new_label" in result.stdout
+    assert row_of(root, "violent/0.mp4")["label"] == "normal"
+    assert row_of(root, "violent/1.mp4")["label"] == "violent"
+    part = row_of(root, "judged/cam.mp4")
+    assert (part["start_s"], part["end_s"], part["judged_by"]) == ("1.5", "2.5", "ann")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["violent/0.mp4;;;;normal", "gone.mp4;;;;normal"], "label_next.csv, line 3: VIDEO must"),
+        (["violent/0.mp4;;;;fight"], "label_next.csv, line 2: LABEL must be a known class"),
+        (["violent/0.mp4;;x;2;normal"], "label_next.csv, line 2: start_s must be seconds"),
+        (["violent/0.mp4;;;;"], "must have a label in the column new_label"),
+    ],
+)
+def test_a_table_with_a_wrong_row_labels_nothing(root, sheet, rows, message):
+    result = sheet(*rows)
+    assert result.exit_code in (1, 2) and message in result.stderr
+    assert not (root / "videos.csv").exists()
+
+
+def test_a_label_is_given_once(run_dir):
+    for words, message in (
+        (["a.mp4"], "LABEL must be given, or --table"),
+        (["a.mp4", "normal", "--table", "x.csv"], "must not be given with --table"),
+    ):
+        result = CliRunner().invoke(cli.main, ["label", str(run_dir), *words])
+        assert result.exit_code == 2 and message in result.stderr

@@ -307,6 +307,14 @@ class EventsConfig(PredictorConfig):
 class LabelConfig(CommandConfig):
     """Settings of `label`."""
 
+    table: str | None = option(
+        None,
+        "Table of the labels of many videos, in place of VIDEO and LABEL: columns `path` and "
+        "`new_label`, where needed `start_s`, `end_s`, `group`, `split`. Rows without `new_label` "
+        "are left out. label_next.csv has the columns.",
+        group="Data",
+        path="FILE",
+    )
     start_s: float | None = option(
         None, "Start of the labelled part, in seconds.", group="Data", low=0.0
     )
@@ -339,6 +347,8 @@ class LabelConfig(CommandConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.table is not None and (self.start_s, self.end_s) != (None, None):
+            raise ConfigError("--start-s and --end-s must be columns of --table. Received: both")
         for name in ("reviewer", "group"):
             value = getattr(self, name)
             if value is not None and (not value.strip() or not units.is_utf8(value)):

@@ -35,7 +35,7 @@ class PredictionRow(NamedTuple):
 
 
 COLUMNS = PredictionRow._fields
-SUGGESTION_COLUMNS = ("path", "label", "probability", "novelty", "reason")
+SUGGESTION_COLUMNS = ("path", "label", "probability", "novelty", "reason", "new_label")
 _SUGGESTED = 50
 
 
@@ -99,6 +99,7 @@ def suggestion_rows(
             "probability": rows[row].probability,
             "novelty": None if novelty is None else round(float(novelty[row]), 3),
             "reason": reason,
+            "new_label": "",  # for `label --table`
         }
         for row, reason in suggestions
     ]

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 _CLOCK_COLUMNS = ("start_time", "end_time")  # with --start-time
 _COLUMNS = ("path", "start_s", "end_s", "probability", "segment", "error")
-_SUGGESTION_COLUMNS = ("path", "start_s", "end_s", "probability", "novelty", "reason")
+_SUGGESTION_COLUMNS = ("path", "start_s", "end_s", "probability", "novelty", "reason", "new_label")
 _SUGGESTED = 50  # windows to label next
 _MEMORY_BYTES = 3 * 2**30  # of a process that decodes and encodes: 4K takes 1 to 2 GB
 _VIDEO_SUFFIX = ".mp4"
@@ -247,7 +247,7 @@ class Outputs:
         rows = []
         for row, reason in suggestions:
             path, window = windows[row]
-            values = vars(window) | {"path": path, "reason": reason}
+            values = vars(window) | {"path": path, "reason": reason, "new_label": ""}
             rows.append({name: values[name] for name in _SUGGESTION_COLUMNS})
         files.write_csv(self._label_next, _SUGGESTION_COLUMNS, rows)
 
