@@ -80,7 +80,9 @@ def test_an_interrupted_fit_goes_on_with_what_is_left(run, tmp_path, monkeypatch
     with caplog.at_level("INFO"):
         result = FitStage(run, config.with_settings(fit="mb<=2, ms<=1000"), force=True).run()
     assert "Going on: 2 of 5 variants were tried before" in caplog.text
-    assert [row.ms for row in result.tried[:2]] == [item.latency.ms for item in exported]
+    assert [row.ms for row in result.tried[:2]] == [
+        min(item.latency.ms, item.latency.cpu_ms) for item in exported
+    ]
     names = {item.name for item in tmp_path.iterdir()}
     assert names == {"fit.json", Path(result.path).parent.name}
     with pytest.raises(ConfigError, match="--force replaces an export"):
@@ -95,4 +97,7 @@ def test_a_limit_that_nothing_keeps_is_named(run_dir, tmp_path):
     assert shown.exit_code == 3, shown.output
     assert "kept        none: no variant keeps mb<=1e-06 (the best is" in shown.stdout
     assert "; --format tflite has float16 and int8 as well" in shown.stdout
-    assert [item.name for item in tmp_path.iterdir()] == ["fit.json"]
+    again = CliRunner().invoke(cli.main, [*asked[:-1], "mb<=1, ms<=1000"])
+    assert again.exit_code == 0 and "Converting" not in again.stderr, again.output
+    kept = json.loads((tmp_path / "fit.json").read_text())["kept"]
+    assert kept and not (tmp_path / "fit-tried").exists()

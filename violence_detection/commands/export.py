@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import RESUMES, Command, CommonFlags, run_stage
+from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.export import config
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
-    started_again=RESUMES,
+    started_again="start the same command again; --fit goes on with what is left",
     short_help="Write the model for other software.",
     epilog=example("violence-detection export checkpoints/my_run --format onnx"),
 )
@@ -89,7 +89,11 @@ def _fit_lines(result: "FitResult") -> list[str]:
         breaks = f"breaks {', '.join(row.breaks)}" if row.breaks else mark
         lines.append(f"            {row.name:{width}s}  {text}  {breaks}".rstrip())
     if not result.kept:
-        return [*lines, f"kept        none: {result.reason}"]
+        return [
+            *lines,
+            f"kept        none: {result.reason}",
+            "again       with other limits the same command makes no file anew",
+        ]
     return [*lines, f"kept        {result.kept}", f"file        {result.path}"]
 
 

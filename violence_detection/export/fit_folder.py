@@ -1,4 +1,4 @@
-"""The folder in which `export --fit` keeps what it has tried, until it ends."""
+"""The folder in which `export --fit` keeps what it has tried, until a file is within the limits."""
 
 import contextlib
 import dataclasses
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from violence_detection.errors import ConfigError
 from violence_detection.export.config import ExportConfig
@@ -17,7 +17,7 @@ from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 log = logging.getLogger(__name__)
 
 FIT_FOLDER = "fit-tried"
-_RECORD, _MEASURED = "fit-tried.json", "measured.json"
+_RECORD, _OUTCOME = "fit-tried.json", "outcome.json"
 # Limits are compared with what was measured, so others need no new measurement.
 _FREE = ("fit", "output")
 
@@ -29,7 +29,7 @@ class MeasuredFile:
     Attributes:
         path: The file.
         mb, zipped_mb: Sizes in 10^6 bytes.
-        ms: Latency of a clip on one thread.
+        ms: Time of a clip on one thread.
         auc_of_file, auc_of_run: On the validation videos; None if they have one class.
     """
 
@@ -39,6 +39,13 @@ class MeasuredFile:
     ms: float
     auc_of_file: float | None
     auc_of_run: float | None
+
+
+class Outcome(NamedTuple):
+    """The outcome of a variant: a file, or the reason why there is none."""
+
+    file: MeasuredFile | None
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,21 +101,25 @@ class FitFolder:
         """The run with a distilled head."""
         return self.dir / "distilled" / "run"
 
-    def read(self, number: int) -> MeasuredFile | None:
-        """What an earlier start has measured; None if that was not completed."""
+    def read(self, number: int) -> Outcome | None:
+        """The outcome of an earlier start; None if that was not completed."""
         folder = self.of_variant(number)
-        if not (folder / _MEASURED).is_file():
+        if not (folder / _OUTCOME).is_file():
             return None
-        row = files.read_json(folder / _MEASURED)
+        row = files.read_json(folder / _OUTCOME)
+        if error := row.get("error"):
+            return Outcome(None, error)
         path = folder / row.pop("path")
-        return MeasuredFile(path, **row) if path.exists() else None
+        return Outcome(MeasuredFile(path, **row)) if path.exists() else None
 
-    def keep(self, number: int, measured: MeasuredFile) -> None:
-        """Records a file below `of_variant(number)`, so that it is not made again."""
-        folder = self.of_variant(number)
-        path = str(measured.path.relative_to(folder))
-        files.write_json(folder / _MEASURED, dataclasses.asdict(measured) | {"path": path})
+    def keep(self, number: int, outcome: Outcome) -> None:
+        """Records an outcome, so that it is not tried again; a file is below `of_variant`."""
+        folder, row = self.of_variant(number), {"error": outcome.error}
+        if outcome.file:
+            path = str(outcome.file.path.relative_to(folder))
+            row = dataclasses.asdict(outcome.file) | {"path": path}
+        files.write_json(folder / _OUTCOME, row)
 
     def remove(self) -> None:
-        """Removes the folder, when nothing is left to try."""
+        """Removes the folder, when a file was kept."""
         shutil.rmtree(self.dir, ignore_errors=True)
