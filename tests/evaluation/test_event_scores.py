@@ -7,6 +7,7 @@ import pytest
 from support.training import train_on_videos
 from support.videos import draw_two_classes, draw_video
 
+from violence_detection.commands.evaluate_events import event_lines
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.evaluation.config import EventsConfig
 from violence_detection.evaluation.event_scores import EventsStage
@@ -63,5 +64,9 @@ def test_a_run_is_scored_on_annotated_events(trained, long_videos):
         stage(trained, long_videos).prepare()
     silent = stage(trained, long_videos, threshold=1.0, force=True).run()
     assert silent.scores.detected == silent.scores.false_alarms == 0
+    # No alarm in seconds of video says little, and an interval without width would hide it.
+    lines = event_lines(silent)
+    assert "events      0 of 1 found" in lines
+    assert "false       0 alarms in 10 s outside of events: fewer than 1,080 an hour" in lines
     with pytest.raises(DatasetError, match="import-annotations"):
         stage(trained, long_videos, split="train", force=True).prepare()

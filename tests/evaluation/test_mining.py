@@ -107,6 +107,9 @@ def test_predictions_are_read(mine, quiet, tmp_path):
     table.write_text("path,time\na,1")
     with pytest.raises(ConfigError, match="--predictions must have windows"):
         mine(predictions=str(table))
+    table.write_text("<p>\na, page\n")
+    with pytest.raises(ConfigError, match="must be a table of `predict --csv`.*line 2"):
+        mine(predictions=str(table))
 
 
 @pytest.mark.slow

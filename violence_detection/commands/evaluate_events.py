@@ -9,10 +9,11 @@ from violence_detection.commands._exit import Command, CommonFlags, Stage, run_s
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import EventsConfig
 from violence_detection.reports import console
-from violence_detection.units import counted
+from violence_detection.units import counted, hours_words
 
 if TYPE_CHECKING:
     from violence_detection.evaluation.event_scores import EventsResult
+    from violence_detection.metrics.localisation import LocalisationScores
 
 
 @click.command(
@@ -42,40 +43,43 @@ def evaluate_events(settings: EventsConfig, flags: CommonFlags, run: str, video_
 def event_lines(result: "EventsResult") -> list[str]:
     """The console text of a result."""
     scores = result.scores
+    found = console.format_share(scores.detected, scores.events, scores.event_recall_ci)
     lines = [
         f"run         {result.run}",
         f"videos      {result.videos} of {counted(result.recordings, 'recording')}, "
-        f"{scores.hours:.2g} h, {100 * scores.violent_fraction:.1f}% of it within events",
+        f"{hours_words(scores.hours)}, {100 * scores.violent_fraction:.1f}% of it within events",
         f"frames      AUC {_rate(scores.frame_auc, scores.frame_auc_ci)}, average precision "
-        f"{_rate(scores.frame_ap, scores.frame_ap_ci)} (by chance {scores.violent_fraction:.3f})",
-        f"events      {scores.detected} of {scores.events} found"
-        + (f" ({_interval(scores.event_recall_ci)})" if scores.event_recall_ci else ""),
+        f"{_rate(scores.frame_ap, scores.frame_ap_ci)}; by chance {scores.violent_fraction:.3f}",
+        f"events      {found} found",
     ]
     if scores.time_to_detect_s is not None:
         lines.append(
             f"delay       {scores.time_to_detect_s:.1f} s from the start of an event to the first "
             f"alarm (median; 90% within {scores.time_to_detect_p90_s:.1f} s)"
         )
+    calm_h = scores.hours * (1 - scores.violent_fraction)
     lines += [
-        f"false       {counted(scores.false_alarms, 'alarm')} outside of events, "
-        f"{scores.false_alarms_per_hour:.2g} an hour"
-        + (
-            f" ({_interval(scores.false_alarms_per_hour_ci, '.2g')})"
-            if scores.false_alarms_per_hour_ci
-            else ""
-        ),
+        f"false       {counted(scores.false_alarms, 'alarm')} in {hours_words(calm_h)} outside of "
+        f"events: {_per_hour(scores, calm_h)}",
         f"threshold   {result.threshold:.3f}",
-        *[f"left out    {path}: {reason}" for path, reason in result.left_out],
+        *console.failure_lines(result.left_out, whole="events.json", label="left out"),
         f"table       {result.table}",
     ]
     return lines
 
 
 def _rate(value: float | None, interval: Sequence[float] | None) -> str:
-    if value is None:
-        return "none"
-    return f"{value:.3f}" + (f" ({_interval(interval, '.3f')})" if interval else "")
+    return "none" if value is None else console.format_number(value, interval)
 
 
-def _interval(interval: Sequence[float] | None, form: str = ".1%") -> str:
-    return console.format_interval(interval, form)
+def _per_hour(scores: "LocalisationScores", calm_h: float) -> str:
+    """The rate with its interval; without an alarm the bootstrap has none, and the rule of three
+    says what the time shows."""
+    if not scores.false_alarms:
+        # See `rate_per_hour.hours_needed`.
+        return f"fewer than {console.format_per_hour(3 / calm_h)} an hour" if calm_h else "no time"
+    rate = f"{console.format_per_hour(scores.false_alarms_per_hour)} an hour"
+    low, high = scores.false_alarms_per_hour_ci or (0.0, 0.0)
+    if low < high:
+        rate += f" (95%: {console.format_per_hour(low)} to {console.format_per_hour(high)})"
+    return rate

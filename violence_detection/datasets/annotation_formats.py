@@ -53,6 +53,8 @@ def read_annotations(path: Path) -> tuple[str, list[Annotation]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = "not there" if isinstance(error, FileNotFoundError) else error
+        if isinstance(error, IsADirectoryError):
+            reason = "a folder"
         raise DatasetError(
             f"Annotations must be a text file in UTF-8. Received: {path} ({reason})"
         ) from error

@@ -113,7 +113,8 @@ class EventsStage:
         self._folder = self._run.dir / "evaluation" / _FOLDER
         if (self._folder / "events.json").is_file() and not self._force:
             raise ConfigError(
-                f"--force replaces the result of an earlier evaluation. Received: {self._folder}"
+                "The folder of the result must be new, or --force be given. Received: "
+                f"{self._folder} (it has one)"
             )
         classes = self._run.record().classes
         videos = [

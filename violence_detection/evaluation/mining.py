@@ -1,5 +1,6 @@
 """Hard negatives: the surest false alarms in quiet footage, for a person to look at and label."""
 
+import csv
 import dataclasses
 import shlex
 import sys
@@ -317,9 +318,12 @@ def _read_predictions(path: Path) -> dict[str, list[Window]]:
             if row.get("probability"):
                 numbers = (float(row[name]) for name in _READ_COLUMNS[1:])
                 windows[row["path"]].append(Window(*numbers))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
+        reason = f"no column {error}" if isinstance(error, KeyError) else error
+        if isinstance(error, OSError):
+            reason = error.strerror
         raise ConfigError(
-            f"--predictions must be a table of `predict --csv`. Received: {path} ({error})"
+            f"--predictions must be a table of `predict --csv`. Received: {path} ({reason})"
         ) from error
     if not windows:
         raise ConfigError(
