@@ -5,6 +5,7 @@ import hashlib
 import os
 import time
 
+import av
 import numpy as np
 import pytest
 from support.encoding import encode, encode_several, lose_packets
@@ -256,3 +257,16 @@ def test_a_name_that_is_too_long_fails_its_video(extract, dataset_dir):
         "path,label\n" + "".join(f"fight/{n}.mp4,a\n" for n in range(6)) + "b" * 300 + ".mp4,b\n"
     )
     assert counts(extract(max_failures=1.0))[2] == 1
+
+
+def test_a_video_in_which_nothing_moves_is_named(extract, dataset_dir, caplog):
+    picture = np.random.default_rng(3).integers(0, 256, (48, 64, 3), np.uint8)
+    with av.open(str(dataset_dir / "fight" / "0.mp4"), "w") as file:
+        stream = file.add_stream("libx264", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(24):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        file.mux(stream.encode(None))
+    extract()
+    still = [text for text in caplog.messages if "nothing moves in it" in text]
+    assert [text.split(":")[0] for text in still] == ["fight/0.mp4"]
