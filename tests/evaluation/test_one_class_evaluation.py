@@ -1,5 +1,8 @@
 """The evaluation of a detector that learned from normal videos alone."""
 
+import html
+import json
+import re
 import shutil
 from pathlib import Path
 
@@ -49,6 +52,17 @@ def test_the_report_begins_with_unusual(detector, evaluate):
         'class="cards"'
     )
     assert "unusual, not what is violent" in Run(detector).dir.joinpath("MODEL_CARD.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_mistake_has_a_score_and_no_label_that_the_dataset_lacks(detector, evaluate):
+    results = Run(detector).results_path
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"threshold": 0.2}))
+    evaluate(detector)
+    page = html.unescape((detector / "evaluation" / "test" / "report.html").read_text())
+    assert "score of the unusual" in page and "probability of violence" not in page
+    labels = set(re.findall(r"violence-detection label \S+ \S+\.mp4 (\w+)", page))
+    assert labels == {"fight"}
 
 
 @pytest.mark.slow

@@ -54,6 +54,14 @@ def test_what_the_videos_cannot_show_is_refused(asked, message):
         check_normal_support(asked, 58, hours=2.0)
 
 
+@pytest.mark.parametrize("asked", ["false_positive_rate=0.05", "false_alarms_per_hour=1"])
+def test_the_advice_is_a_larger_part_only_where_all_videos_are_enough(asked):
+    few, enough = {"of_videos": 59, "of_hours": 2.9}, {"of_videos": 200, "of_hours": 40.0}
+    for known, advice in ((few, "all splits together have"), (enough, "--validation-fraction")):
+        with pytest.raises(EvidenceError, match=advice):
+            check_normal_support(asked, 16, hours=0.5, **known)
+
+
 def test_without_a_video_there_is_no_threshold():
     with pytest.raises(EvidenceError, match="none"):
         check_normal_support(None, 0, hours=0.0)

@@ -4,7 +4,7 @@ Nothing is known of what it finds: there is no recall to choose by.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -93,7 +93,13 @@ def choose_on_normal(
 
 
 def check_normal_support(
-    asked: str | None, videos: int, *, hours: float, among: str = "normal validation videos"
+    asked: str | None,
+    videos: int,
+    *,
+    hours: float,
+    among: str = "normal validation videos",
+    of_videos: int | None = None,
+    of_hours: float | None = None,
 ) -> None:
     """Checks that normal videos can show the rate of an operating point.
 
@@ -102,6 +108,8 @@ def check_normal_support(
         videos: How many there are.
         hours: Their length together.
         among: Their name, in words.
+        of_videos, of_hours: The normal videos of all splits, and their length together; None where
+            they are not known.
 
     Raises:
         EvidenceError: If they cannot.
@@ -120,7 +128,7 @@ def check_normal_support(
             raise EvidenceError(
                 f"--operating-point {asked} must be chosen on {hours_words(needed)} or more: less "
                 f"cannot show that rate, even without an alarm. Received: {hours_words(hours)} of "
-                f"{among}; a larger --validation-fraction helps"
+                f"{among}; {_what_helps(needed, of_hours, hours_words)}"
             )
         return
     if point.kind != _RATE:
@@ -134,8 +142,16 @@ def check_normal_support(
         raise EvidenceError(
             f"--operating-point {asked} must be chosen on {counted(needed_videos, 'normal video')} "
             "or more: with fewer, even no mistake at all does not show that rate. Received: "
-            f"{counted(videos, 'video')} among {among}; a larger --validation-fraction helps"
+            f"{counted(videos, 'video')} among {among}; "
+            f"{_what_helps(needed_videos, of_videos, lambda count: f'{count:g} of them')}"
         )
+
+
+def _what_helps(needed: float, of_all: float | None, in_words: Callable[[float], str]) -> str:
+    """The way to more validation videos: a larger part of all, if all are enough."""
+    if of_all is None or needed < of_all:
+        return "a larger --validation-fraction helps"
+    return f"more normal footage is needed: all splits together have {in_words(of_all)}"
 
 
 def _lowest_that_keeps(score: np.ndarray, counts: np.ndarray, fraction: float) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from violence_detection.datasets.class_names import UNUSUAL
 from violence_detection.datasets.config import BY_CAMERA, BY_TIME, ONE_RECORDING
 from violence_detection.reports import evaluation_tables, html
 from violence_detection.reports.class_scores import (
@@ -24,7 +25,7 @@ from violence_detection.reports.cross_validation_scores import Estimate, ScoreDi
 from violence_detection.reports.evaluation_result import ErrorRow
 from violence_detection.reports.evaluation_tables import BASELINES
 from violence_detection.reports.findings import FEW_RECORDINGS, Finding, overall_verdict
-from violence_detection.reports.mistakes import MistakeSheet
+from violence_detection.reports.mistakes import ONE_CLASS_SCORE, SCORE, MistakeSheet
 from violence_detection.system import files
 from violence_detection.units import counted
 
@@ -106,7 +107,10 @@ def write_report(
         confusion_kinds=KIND_TITLES,
         anecdotes=anecdote_sentences(first.class_report.anecdotes) if first.class_report else [],
         mistakes=diagnostics.mistakes,
-        features_path=files.shown_path(result.features),
+        command=lambda row: row.label_command(
+            files.shown_path(result.features), "" if row.predicted == UNUSUAL else None
+        ),
+        score_name=ONE_CLASS_SCORE if list(result.classes[1:]) == [UNUSUAL] else SCORE,
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),
         errors=with_errors[:_MAX_ERRORS],
         more_errors=max(0, len(with_errors) - _MAX_ERRORS),

@@ -25,7 +25,7 @@ from violence_detection.reports.findings import (
     overall_verdict,
     worst_condition,
 )
-from violence_detection.reports.mistakes import Mistake, MistakeSheet
+from violence_detection.reports.mistakes import ONE_CLASS_SCORE, SCORE, Mistake, MistakeSheet
 from violence_detection.reports.robustness_result import RobustnessScores
 from violence_detection.system import files
 from violence_detection.units import counted, format_duration
@@ -126,7 +126,8 @@ def write_report(
         verdict=overall_verdict(findings),
         worst=mistakes,
         distance_of=lambda row: _distance(row, result.threshold),
-        command_of=lambda row: row.label_command(context.run_path),
+        score_name=ONE_CLASS_SCORE if result.is_one_class else SCORE,
+        command_of=lambda row: row.label_command(context.run_path, _class_to_label(row, result)),
         baselines=evaluation_tables.baseline_rows(result),
         threshold_lines=list(_threshold_lines(result, context)),
         achieved=list(evaluation_tables.achieved_rows(result.operating_point)),
@@ -170,6 +171,14 @@ def read_robustness(folder: Path, identity: Mapping[str, str]) -> RobustnessScor
         return RobustnessScores.from_json(study) if same else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _class_to_label(row: Mistake, result: EvaluationResult) -> str | None:
+    """The class that `label` is to write; see `Mistake.label_command`."""
+    if not result.is_one_class or row.predicted == result.normal_class:
+        return None
+    # The dataset has no class of the unusual; where a single class is mapped to it, it is that.
+    return next(iter(result.class_mapping)) if len(result.class_mapping) == 1 else ""
 
 
 # -- the first screen

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from violence_detection.models.near_clip import NearClip
 
+SCORE, ONE_CLASS_SCORE = "probability of violence", "score of the unusual"
 NEAR_MISS = 0.1  # of probability: closer to the threshold, another video could have gone either way
 
 
@@ -50,13 +51,18 @@ class Mistake:
     nearest: Sequence[ShownClip] = ()
     is_novel: bool = False
 
-    def label_command(self, folder: str) -> str:
+    def label_command(self, folder: str, label: str | None = None) -> str:
         """The command that gives the video the class that was predicted.
 
         Args:
             folder: The run or the features, as a command names them.
+            label: The dataset's name of the class; None for the name that was predicted, empty
+                where the dataset has none, which gives no command.
         """
-        return shlex.join(["violence-detection", "label", folder, self.path, self.predicted])
+        label = self.predicted if label is None else label
+        if not label:
+            return ""
+        return shlex.join(["violence-detection", "label", folder, self.path, label])
 
     def is_near(self, threshold: float) -> bool:
         """True if the probability is within 0.1 of the threshold."""

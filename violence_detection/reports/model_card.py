@@ -8,6 +8,8 @@ from typing import Any
 
 from violence_detection.datasets.split_counts import SplitCounts, count_splits
 from violence_detection.errors import ConfigError
+from violence_detection.metrics.intervals import wilson_interval
+from violence_detection.metrics.sample_size import widest_interval
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import RunScores
 from violence_detection.models.training_results import (
@@ -79,6 +81,7 @@ def write_model_card(run: Run) -> None:
         **vars(_card_facts(run)),
         cost_rows=cost_table.cost_rows,
         traffic_of=cost_table.traffic_text,
+        false_alarm_interval=_false_alarm_interval,
     )
     files.write_text(run.dir / NAME, text)
 
@@ -114,6 +117,13 @@ def _card_facts(run: Run) -> CardFacts:
         federation=config.get("federation"),
         one_class=results.one_class,
     )
+
+
+def _false_alarm_interval(result: EvaluationResult) -> Sequence[float] | None:
+    """As the report has it: the wider of a bootstrap over recordings and Wilson's over videos."""
+    counts = result.counts
+    wilson = wilson_interval(counts.flagged, counts.normal) if counts.normal else None
+    return widest_interval(result.rates_ci.get("false_alarm_rate"), wilson)
 
 
 def _escaped(text: str) -> str:

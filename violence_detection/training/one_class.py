@@ -83,7 +83,11 @@ def check_videos(
         log.info(f"Left out, because they are not {classes[0]}: {listed}.")
     validation = [entry for entry in normal if entry.split == "validation"]
     check_normal_support(
-        config.decision.operating_point, len(validation), hours=hours_of(validation)
+        config.decision.operating_point,
+        len(validation),
+        hours=hours_of(validation),
+        of_videos=len(normal),
+        of_hours=hours_of(normal),
     )
     return normal, classes
 
