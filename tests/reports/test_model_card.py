@@ -62,6 +62,26 @@ def test_it_says_how_the_epoch_was_chosen(run, card, settings, text):
     assert text in card(settings={**run.config()["settings"], **settings})
 
 
+def test_a_robustness_study_of_the_same_videos_is_in_it(run):
+    config = EvaluateConfig(bootstrap=100, show_frames=False)
+    result = evaluate.evaluate_run(str(run.dir), config, with_figures=False)
+    scores = {"accuracy": 0.75, "accuracy_ci": [0.5, 1.0], "auc": 0.9}
+    worst = scores | {"accuracy": 0.5, "accuracy_difference": -0.25, "difference_ci": [-0.5, -0.1]}
+    study = {
+        "model_digest": result.model_digest,
+        "videos_digest": result.videos_digest,
+        "clean": {"name": "clean", **scores},
+        "conditions": [{"name": "darkness", **worst}],
+        "mean_accuracy": 0.5,
+    }
+    place = run.evaluation_dir("test") / "robustness.json"
+    for digest, is_there in ((result.model_digest, True), ("of another", False)):
+        files.write_json(place, study | {"model_digest": digest})
+        model_card.write_model_card(run)
+        text = (run.dir / "MODEL_CARD.md").read_text()
+        assert ("darkness costs most: 50.0% instead of 75.0%" in text) is is_there
+
+
 def test_an_evaluation_adds_its_results(run):
     config = EvaluateConfig(bootstrap=100, show_frames=False)
     result = evaluate.evaluate_run(str(run.dir), config, with_figures=False)

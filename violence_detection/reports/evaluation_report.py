@@ -149,7 +149,7 @@ def write_report(
         ],
         breakdowns=evaluation_tables.breakdowns(result.errors_by),
         robustness=robustness,
-        robustness_text=_robustness_text(robustness) if robustness else "",
+        robustness_text=robustness_text(robustness) if robustness else "",
         tables=html.settings_tables(settings),
     )
     files.write_text(path, page)
@@ -307,7 +307,7 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _robustness_text(robustness: RobustnessScores) -> str:
+def robustness_text(robustness: RobustnessScores) -> str:
     """The condition that costs most, in a sentence."""
     rows = [row for row in robustness.conditions if row.difference_ci is not None]
     worst = min(rows, key=lambda row: row.accuracy_difference, default=None)

@@ -17,7 +17,7 @@ from violence_detection.models.training_results import (
     TrainingResults,
     TrainingSummary,
 )
-from violence_detection.reports import cost_table, html
+from violence_detection.reports import cost_table, evaluation_report, html
 from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.reports.findings import FEW_RECORDINGS
 from violence_detection.system import files
@@ -62,6 +62,7 @@ class CardFacts:
     seeds: str
     training: str
     evaluations: Sequence[tuple[str, EvaluationResult]]
+    robustness: Mapping[str, str]
     exports: Mapping[str, Sequence[str]]
     limitations: Sequence[str]
     warnings: Sequence[str]
@@ -111,6 +112,7 @@ def _card_facts(run: Run) -> CardFacts:
         evaluations=[
             (_escaped(Path(result.features).parent.name), result) for result in evaluations
         ],
+        robustness=dict(_robustness_texts(run, evaluations)),
         exports=_export_warnings(run),
         limitations=list(_limitations(config, results, videos, evaluations)),
         warnings=results.scores.warnings,
@@ -171,6 +173,21 @@ def _evaluations(run: Run) -> Iterator[EvaluationResult]:
         valid = all(type(rate) in (int, float) for rate in rates)
         if valid and result.model_digest == digest and result.split == split:
             yield result
+
+
+def _robustness_texts(
+    run: Run, evaluations: Sequence[EvaluationResult]
+) -> Iterator[tuple[str, str]]:
+    """Each split on which `robustness` has studied the present model, with the condition that costs
+    most, in a sentence."""
+    for result in evaluations:
+        identity = {"model_digest": result.model_digest, "videos_digest": result.videos_digest}
+        folder = run.evaluation_dir(result.split)
+        scores = evaluation_report.read_robustness(folder, identity)
+        if scores and scores.conditions:
+            mean = html.format_percent(scores.mean_accuracy)
+            text = evaluation_report.robustness_text(scores)
+            yield result.split, f"accuracy {mean} as the mean of the conditions. {text}".rstrip()
 
 
 def _export_warnings(run: Run) -> dict[str, list[str]]:
