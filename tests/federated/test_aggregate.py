@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from violence_detection import cli
 from violence_detection.errors import ConfigError, TrainingError, ViolenceDetectionError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.federated import update_file
@@ -160,6 +162,14 @@ def test_bad_updates_are_left_out_with_the_reason(federation, site_dirs):
     assert len(reasons) == len(bad) + 2
     with open(folder / "run" / "rounds.csv") as file:
         assert "it sent nothing usable" in file.read()
+
+
+def test_a_round_without_a_usable_update_stays_open_and_fails(federation):
+    folder, _ = federation
+    words = ["federate", "aggregate", str(folder / "none.npz"), "--run", "run"]
+    done = CliRunner().invoke(cli.main, [*words, "--checkpoint-dir", str(folder)])
+    assert done.exit_code == 1 and "none.npz: it cannot be read" in done.stderr
+    assert Coordinator.open(folder / "run").federation.round == 1
 
 
 def test_a_good_update_after_a_bad_one_of_the_same_site_counts(federation):

@@ -10,7 +10,7 @@ from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.federated import config
 from violence_detection.reports import console
-from violence_detection.units import counted, format_bytes
+from violence_detection.units import counted, format_bytes, shown_path
 
 if TYPE_CHECKING:
     from violence_detection.federated.aggregate import AggregateResult
@@ -66,7 +66,12 @@ def simulate(settings: config.SimulateConfig, flags: CommonFlags, clients: tuple
 
         return SimulationStage(clients, settings, force=flags.force)
 
-    run_stage(stage, flags, lines=_federation_lines, failed=lambda result: len(result.left_out))
+    run_stage(
+        stage,
+        flags,
+        lines=lambda result: _federation_lines(result, clients[0]),
+        failed=lambda result: len(result.left_out),
+    )
 
 
 @federate.command(
@@ -129,8 +134,9 @@ def aggregate(
     """Close the present round of a federation with the updates of its sites.
 
     An update that is damaged, of another round, of another model or not finite is left out with
-    the reason, and the status is then 3. After the last round the folder is a run as `train`
-    leaves it; --force then writes that run anew."""
+    the reason, and the status is then 3; without a usable one the round stays open, and it is 1.
+    After the last round the folder is a run as `train` leaves it; --force then writes that run
+    anew."""
 
     def stage() -> Stage:
         from violence_detection.federated.aggregate import AggregateStage
@@ -170,15 +176,18 @@ def _validation_lines(validation: Any) -> list[str]:
 def _aggregate_lines(result: "AggregateResult") -> list[str]:
     lines = _round_lines(result.record, result.rounds) if result.record else []
     if result.results:
-        return [*lines, *_run_lines(result.results)]
+        command = f"violence-detection evaluate {shown_path(Path(result.results.run))}"
+        at_site = f"next        at each site: {command} --features ITS_FEATURES"
+        return [*lines, *_run_lines(result.results), at_site]
     return [*lines, f"send        {result.send} to every site"]
 
 
 def _round_lines(record: "RoundRecord", rounds: int) -> list[str]:
     values = [(name, record.mean(name)) for name in ("loss", "val_loss", "val_auc")]
     text = "".join(f", {name} {value:.3f}" for name, value in values if value is not None)
+    number = f"{record.round} of {rounds}" if record.round <= rounds else f"after {rounds}, scores"
     return [
-        f"round       {record.round} of {rounds}: {counted(len(record.sites), 'site')}, "
+        f"round       {number}: {counted(len(record.sites), 'site')}, "
         f"{counted(sum(row.videos for row in record.sites), 'training video')}{text}",
         *_left_out_lines([(record.round, item) for item in record.left_out]),
     ]
@@ -188,7 +197,7 @@ def _left_out_lines(left_out: "list[tuple[int, LeftOut]]") -> list[str]:
     return [f"left out    round {number}: {item.what}: {item.reason}" for number, item in left_out]
 
 
-def _federation_lines(result: "FederationResult") -> list[str]:
+def _federation_lines(result: "FederationResult", features: str) -> list[str]:
     sites = [
         [site.label, str(site.videos["train"]), str(site.videos["validation"])]
         for site in result.sites
@@ -196,8 +205,9 @@ def _federation_lines(result: "FederationResult") -> list[str]:
     return [
         *console.align_columns([["site", "training videos", "validation videos"], *sites]),
         *_left_out_lines(result.left_out),
-        *_run_lines(result.results),
         f"rounds      {result.table}",
+        *_run_lines(result.results),
+        next_line("evaluate", Path(result.results.run), "--features", Path(features)),
     ]
 
 
@@ -208,5 +218,4 @@ def _run_lines(results: "TrainingResults") -> list[str]:
         f"validation  {console.format_scores(scores.validation)}",
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
         *[f"warning     {line}" for line in scores.warnings],
-        next_line("evaluate", Path(results.run), "--features", "FEATURES"),
     ]
