@@ -14,6 +14,7 @@ CAMERAS = """
 defaults: {alert: {threshold: run}}
 cameras:
   - {name: door, source: "rtsp://192.0.2.1/1"}
+  - {name: yard, source: "rtsp://192.0.2.2/1"}
 """
 
 
@@ -48,6 +49,8 @@ def test_users_of_a_watch(users):
     assert "ben  reviewer  door, yard" in users("list").stdout
     users("change", "ben", "--role", "reviewer", "--cameras", "all")
     assert "ben  reviewer  all cameras" in users("list").stdout
+    users("change", "anna", "--cameras", "yard")  # keeps the role
+    assert "anna  admin  yard" in users("list").stdout
     users("password", "ben", password="battery staple\n")
     with Accounts(users.data / "accounts.db") as book:
         assert book.log_in("ben", "battery staple", address="127.0.0.1")
@@ -75,6 +78,9 @@ def test_wrong_usage(users, tmp_path):
         in users("add", "anna", "--role", "root", status=2).stderr
     )
     assert "must exist" in users("password", "nobody", status=2).stderr
+    unknown = users("add", "anna", "--cameras", "door,roof", status=2).stderr
+    assert "cameras of the file (door, yard), or be all. Received: roof" in unknown
+    assert "Received: neither" in users("change", "anna", status=2).stderr
     (tmp_path / "cameras.yaml").write_text("version: 1\nrum: x\n")
     answer = users("list", status=2)
     assert "cameras.yaml:1:1" in answer.stderr and len(answer.stderr.splitlines()) == 1

@@ -1,7 +1,7 @@
 """The command `users`: people and programs that may open the review page of `watch`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ import click
 from violence_detection.commands._exit import Command, CommonFlags, Group, finish
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.errors import ConfigError
-from violence_detection.live.access.config import RoleConfig, TokenConfig
+from violence_detection.live.access.config import ChangeConfig, RoleConfig, TokenConfig
+from violence_detection.live.access.roles import ROLES
 from violence_detection.settings import CommandConfig
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def add(settings: RoleConfig, flags: CommonFlags, cameras_file: str, name: str) 
 
     The password is asked for twice on a terminal, and else read from the first line of stdin. From
     the first user on, everybody must log in."""
-    with _accounts(cameras_file) as book:
-        cameras = _names(settings.cameras)
+    with _accounts(cameras_file) as (book, watched):
+        cameras = _names(settings.cameras, watched)
         user = book.add_user(name, _read_password(), role=settings.role, cameras=cameras)
     seen = ", ".join(cameras) if cameras is not None else "all cameras"
     finish(
@@ -64,7 +65,7 @@ def add(settings: RoleConfig, flags: CommonFlags, cameras_file: str, name: str) 
 @options_of(CommandConfig, writes=False)
 def list_(settings: CommandConfig, flags: CommonFlags, cameras_file: str) -> None:
     """List the users of the review page, and the tokens of programs."""
-    with _accounts(cameras_file) as book:
+    with _accounts(cameras_file) as (book, _):
         people, tokens = book.users(), book.tokens()
     result = {
         "users": [
@@ -98,7 +99,7 @@ def list_(settings: CommandConfig, flags: CommonFlags, cameras_file: str) -> Non
 @options_of(CommandConfig, writes=False)
 def password(settings: CommandConfig, flags: CommonFlags, cameras_file: str, name: str) -> None:
     """Change the password of a user; all of the user's sessions end."""
-    with _accounts(cameras_file) as book:
+    with _accounts(cameras_file) as (book, _):
         book.set_password(name, _read_password())
     finish({"name": name}, flags, [f"{name} has a new password and must log in again"])
 
@@ -110,16 +111,20 @@ def password(settings: CommandConfig, flags: CommonFlags, cameras_file: str, nam
 )
 @_FILE
 @_NAME
-@options_of(RoleConfig, writes=False)
-def change(settings: RoleConfig, flags: CommonFlags, cameras_file: str, name: str) -> None:
-    """Change the role of a user, and with --cameras the cameras, from the next request on."""
-    with _accounts(cameras_file) as book:
-        cameras = _names(settings.cameras)
-        if settings.cameras is None:
-            cameras = next((user.cameras for user in book.users() if user.name == name), None)
-        book.change_user(name, role=settings.role, cameras=cameras)
-    result = {"name": name, "role": settings.role, "cameras": cameras}
-    finish(result, flags, [f"{name} is {settings.role} and sees {_seen(cameras)}"])
+@options_of(ChangeConfig, writes=False)
+def change(settings: ChangeConfig, flags: CommonFlags, cameras_file: str, name: str) -> None:
+    """Change the role of a user, the cameras, or both, from the next request on."""
+    if settings.role is None and settings.cameras is None:
+        raise ConfigError("--role, --cameras or both must be given. Received: neither")
+    with _accounts(cameras_file) as (book, watched):
+        before = next((user for user in book.users() if user.name == name), None)
+        role = settings.role or (before.role if before else ROLES[0])
+        cameras = _names(settings.cameras, watched)
+        if settings.cameras is None and before:
+            cameras = before.cameras
+        book.change_user(name, role=role, cameras=cameras)
+    result = {"name": name, "role": role, "cameras": cameras}
+    finish(result, flags, [f"{name} is {role} and sees {_seen(cameras)}"])
 
 
 @users.command(
@@ -135,7 +140,7 @@ def remove(settings: CommandConfig, flags: CommonFlags, cameras_file: str, name:
 
     The last user is not removed this way: without any, everybody at this machine may do
     everything."""
-    with _accounts(cameras_file) as book:
+    with _accounts(cameras_file) as (book, _):
         if [user.name for user in book.users()] == [name]:
             raise ConfigError(
                 "One user must stay: without any, everybody at this machine may do everything. "
@@ -155,10 +160,9 @@ def remove(settings: CommandConfig, flags: CommonFlags, cameras_file: str, name:
 @options_of(TokenConfig, writes=False)
 def token(settings: TokenConfig, flags: CommonFlags, cameras_file: str, name: str) -> None:
     """Make a token, for the header `Authorization: Bearer`; it is shown this once."""
-    with _accounts(cameras_file) as book:
-        secret = book.add_token(
-            name, scope=settings.scope, days=settings.days, cameras=_names(settings.cameras)
-        )
+    with _accounts(cameras_file) as (book, watched):
+        cameras = _names(settings.cameras, watched)
+        secret = book.add_token(name, scope=settings.scope, days=settings.days, cameras=cameras)
     finish({"name": name, "token": secret}, flags, [secret])
 
 
@@ -173,14 +177,14 @@ def token(settings: TokenConfig, flags: CommonFlags, cameras_file: str, name: st
 @options_of(CommandConfig, writes=False)
 def remove_token(settings: CommandConfig, flags: CommonFlags, cameras_file: str, name: str) -> None:
     """Remove a token; requests with it are refused from now on."""
-    with _accounts(cameras_file) as book:
+    with _accounts(cameras_file) as (book, _):
         book.remove_token(name)
     finish({"name": name}, flags, [f"the token {name} is removed"])
 
 
 @contextmanager
-def _accounts(cameras_file: str) -> Iterator["Accounts"]:
-    """The accounts of a watch."""
+def _accounts(cameras_file: str) -> Iterator[tuple["Accounts", Sequence[str]]]:
+    """The accounts of a watch, and the names of its cameras."""
     from violence_detection.live.access.accounts import Accounts
     from violence_detection.live.configuration import cameras_file as reading
 
@@ -189,7 +193,7 @@ def _accounts(cameras_file: str) -> Iterator["Accounts"]:
         raise ConfigError(read.errors[0].text(Path(cameras_file)))
     read.settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with Accounts(read.settings.data / "accounts.db") as book:
-        yield book
+        yield book, [camera.name for camera in read.settings.cameras]
 
 
 def _read_password() -> str:
@@ -198,11 +202,21 @@ def _read_password() -> str:
     return sys.stdin.readline().rstrip("\r\n")
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
-    """Names with commas; None, for all cameras, without a text or for `all`."""
+def _names(text: str | None, watched: Sequence[str]) -> tuple[str, ...] | None:
+    """Names with commas; None, for all cameras, without a text or for `all`.
+
+    Raises:
+        ConfigError: If one is no camera of the file: its user would see nothing.
+    """
     if text is None or text.strip() == "all":
         return None
-    return tuple(filter(None, map(str.strip, text.split(","))))
+    names = tuple(filter(None, map(str.strip, text.split(","))))
+    if unknown := [name for name in names if name not in watched]:
+        raise ConfigError(
+            f"--cameras must name cameras of the file ({', '.join(watched)}), or be all. "
+            f"Received: {', '.join(unknown)}"
+        )
+    return names
 
 
 def _seen(cameras: tuple[str, ...] | None) -> str:

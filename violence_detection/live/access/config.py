@@ -94,6 +94,24 @@ class RoleConfig(CommandConfig):
 
 
 @dataclass(frozen=True)
+class ChangeConfig(CommandConfig):
+    """New rights of a user of the page; what is not given stays."""
+
+    role: str | None = option(
+        None,
+        "viewer sees, reviewer judges and snoozes, admin sees settings and deeds too; default: the "
+        "role of before.",
+        group="Data",
+        choices=ROLES,
+    )
+    cameras: str | None = option(
+        None,
+        "Names of the cameras that the user sees, with commas, or all; default: those of before.",
+        group="Data",
+    )
+
+
+@dataclass(frozen=True)
 class TokenConfig(CommandConfig):
     """Rights of a program with a token."""
 

@@ -118,8 +118,9 @@ def _read_text(path: Path) -> tuple[str, bool]:
             content = file.read(MAX_BYTES + 1)
         text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"CAMERAS must be a readable YAML file in UTF-8. Received: {path} ({error}). "
+            f"CAMERAS must be a readable YAML file in UTF-8. Received: {path} ({reason}). "
             "docs/cameras.yaml is an example"
         ) from error
     if len(content) > MAX_BYTES:
