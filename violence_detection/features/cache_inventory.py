@@ -317,7 +317,8 @@ def _find(
     wanted = name.rstrip("/")
     place = places.get(wanted) or by_path.get(os.path.realpath(name))
     if place is None:
-        hint = registry.nearest(wanted, list(places))
+        names = [dataset.name for dataset in datasets]
+        hint = registry.nearest(wanted, names) or registry.nearest(wanted, list(places))
         raise ConfigError(
             "NAME must be DATASET, DATASET/SPACE or the path of features in the cache (cache list "
             f"shows them).{hint} Received: {name} (not in {cache_dir})"
