@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,8 @@ class Machine:
 
 def describe_machine() -> Machine:
     """The machine that this process runs on."""
+    if "tensorflow" not in sys.modules:
+        devices.import_tensorflow()  # without its messages on the terminal
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
