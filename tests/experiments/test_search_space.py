@@ -73,12 +73,27 @@ def test_a_file_gives_the_space(space_of):
     json.dumps(search_space.space_as_json(space))
 
 
+def test_a_yaml_file_gives_the_space(tmp_path):
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "learning_rate: {low: 1e-5, high: 1e-2, log: true}\n"
+        "head:\n  - linear\n  - bilstm_attention(units=16)\n"
+    )
+    assert space_with(space=str(path)) == {
+        "learning_rate": Interval(1e-5, 1e-2, log=True),
+        "head": ("linear", "bilstm_attention(units=16)"),
+    }
+    path.write_text("head: [linear")
+    with pytest.raises(ConfigError, match="JSON or YAML file. Received: .*expected ',' or ']'"):
+        space_with(space=str(path))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "--space must name a readable JSON file"),
-        ([], "must hold a JSON object"),
-        ({}, "must hold a JSON object"),
+        ("{", "--space must name a readable JSON or YAML file"),
+        ([], "must hold settings to try"),
+        ({}, "must hold settings to try"),
         ({"learning_rat": [1]}, "learning_rat. Did you mean `learning_rate`"),
         ({"seed": [1, 2]}, "settings that a trial can vary. Received: seed"),
         ({"test_fraction": [0.0]}, "can vary. Received: test_fraction"),

@@ -305,10 +305,10 @@ class TuneConfig(CommandConfig):
     )
     space: str | None = option(
         None,
-        'JSON file with the search space: {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": '
-        'true}, "head": ["linear", "bilstm_attention"], "head.dropout": [0.3, 0.5]}; default: '
-        "learning rate, weight decay, batch size, label smoothing, the gamma of --loss, and the "
-        "sizes and dropouts of --head, except those that are given.",
+        'JSON or YAML file with the search space: {"learning_rate": {"low": 1e-4, "high": 1e-2, '
+        '"log": true}, "head": ["linear", "bilstm_attention"], "head.dropout": [0.3, 0.5]}; '
+        "default: learning rate, weight decay, batch size, label smoothing, the gamma of --loss, "
+        "and the sizes and dropouts of --head, except those that are given.",
         group="Study",
         path="FILE",
         may_change_on_resume=True,  # the study records its content

@@ -1,6 +1,5 @@
 """The search space of `tune`: the values that a trial may choose for each setting."""
 
-import json
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import TuneConfig
 from violence_detection.settings import new_name
+from violence_detection.system import json_or_yaml
 from violence_detection.training.config import TrainConfig
 
 _REGISTRIES = {"head": "heads", "loss": "losses"}
@@ -57,7 +57,7 @@ def build_space(
     Args:
         base: The settings of every trial, by name.
         given: Names of the settings that were given; the default space leaves them out.
-        space_file: JSON file; None for the default space.
+        space_file: JSON, or YAML if its name ends in .yaml; None for the default space.
 
     Returns:
         Intervals, and tuples of values, by the name of a setting, `head.<argument>` or
@@ -168,13 +168,14 @@ def _specs(base: Mapping[str, Any], axes: Mapping[str, Any]) -> dict[str, Sequen
 def _read_file(path: Path) -> dict[str, Any]:
     """The axes of a search-space file, by name; their values are not checked yet."""
     try:
-        axes = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+        axes = json_or_yaml.read_values(path)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise ConfigError(
-            f"--space must name a readable JSON file. Received: {path} ({error})"
+            f"--space must name a readable JSON or YAML file. Received: {path} ({reason})"
         ) from error
     if not isinstance(axes, dict) or not axes:
-        raise ConfigError(f"--space must hold a JSON object of settings to try. Received: {path}")
+        raise ConfigError(f"--space must hold settings to try, by name. Received: {path}")
     tunable = [setting.name for setting in TuneConfig.settings() if setting.rule.tunable]
     for name, values in axes.items():
         part, dot, argument = name.partition(".")
