@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from support.commands import all_commands
 from support.watch_files import write_cameras_file
 
+from violence_detection import cli
 from violence_detection.live.checking.deployment import systemd_unit
 from violence_detection.live.configuration import cameras_file
 from violence_detection.live.processes import service_manager
@@ -54,6 +56,13 @@ def test_the_unit_needs_no_passwords_and_asks_for_each_as_a_credential(tmp_path,
     assert Path(python).exists() and words[:2] == ["-m", "violence_detection"]
     assert words[-1] == str(path)
     assert_parses(words[2:])
+
+
+def test_the_command_prints_the_unit_as_it_is(tmp_path, monkeypatch):
+    path = write_cameras_file(tmp_path, FILE)
+    monkeypatch.chdir(tmp_path)  # paths below it stay whole: a service starts in /
+    words = ["watch", "systemd", str(path)]
+    assert CliRunner().invoke(cli.main, words).stdout.rstrip() == systemd_unit(path).rstrip()
 
 
 def test_data_below_var_lib_is_the_state_of_the_service(tmp_path):

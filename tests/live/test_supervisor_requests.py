@@ -96,7 +96,7 @@ def test_many_ask_at_once(link):
 def test_supervisor_that_is_away_and_comes_back(tmp_path):
     path = tmp_path / "supervisor.sock"
     client = RequestClient(path, timeout_s=2.0)
-    with pytest.raises(RunError, match="start `watch`"):
+    with pytest.raises(RunError, match="start `watch run`"):
         client.status()
     for _ in range(2):  # the second one finds the socket of the first, and an idle connection
         with RequestServer(path, _Supervisor()):

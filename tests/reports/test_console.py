@@ -76,6 +76,11 @@ def test_lines_are_broken_between_words_and_stand_under_their_text(columns):
     assert lines[-2:] == ["short", ""]
 
 
+def test_the_lines_of_an_item_stand_under_its_text():
+    lines = console.wrap_lines(["- " + "door is dark " * 5], 40)
+    assert [line[:3] for line in lines] == ["- d", "  d"] and max(map(len, lines)) <= 40
+
+
 @pytest.mark.parametrize("columns", [60, 80])
 def test_the_next_command_is_broken_as_a_shell_takes_it(columns):
     command = next_line("train", "--features", Path("f/my videos"), "--config", Path("b" * 50))

@@ -308,12 +308,17 @@ def run_stage(
 
 
 def finish(
-    result: Result | dict[str, Any], flags: CommonFlags, lines: list[str], failed: int = 0
+    result: Result | dict[str, Any],
+    flags: CommonFlags,
+    lines: list[str],
+    failed: int = 0,
+    *,
+    as_is: bool = False,
 ) -> None:
     """Prints the result; exits with status 3 if some inputs failed.
 
     Paths in the lines are shown from the current folder. In a terminal, lines are broken between
-    words."""
+    words. Neither is done with `as_is`, for the lines of a file that others read."""
     values = _json_of(result)
     if flags.json:  # the lines, which have the warnings, are not printed
         for warning in values.get("warnings", ()):
@@ -321,9 +326,9 @@ def finish(
     text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # escapes keep a path that is not UTF-8 valid JSON
         text = json.dumps(values, allow_nan=False)
-    if (here := str(Path.cwd())) != "/":
+    if (here := str(Path.cwd())) != "/" and not as_is:
         lines = [line.replace(f" {here}/", " ") for line in lines]
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not as_is:
         lines = console.wrap_lines(lines, shutil.get_terminal_size().columns)
         lines = console.colour_lines(lines)
     try:

@@ -35,7 +35,7 @@ class _WatchGroup(Group):
 @click.group(
     cls=_WatchGroup,
     short_help="Watch live cameras and send alerts.",
-    epilog=example("violence-detection watch cameras.yaml"),
+    epilog=example("violence-detection watch run cameras.yaml"),
 )
 def watch() -> None:
     """Watch live cameras, and tell people and programs of possible violence.
@@ -182,7 +182,7 @@ def systemd(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
         from violence_detection.live.checking.deployment import systemd_unit
 
         unit = systemd_unit(Path(cameras))
-    finish({"unit": unit}, shared, unit.splitlines())
+    finish({"unit": unit}, shared, unit.splitlines(), as_is=True)
 
 
 def _check_lines(result: "WatchCheck") -> list[str]:

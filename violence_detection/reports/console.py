@@ -206,7 +206,7 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
         elif label.startswith("next") and text.startswith(_PROGRAM):
             wrapped += wrap_command(text, columns, label, " " * _LABEL)
         elif is_sentence:
-            wrapped += _wrap(line, columns)
+            wrapped += _wrap(line, columns, later="  " if line.startswith("- ") else "")
         elif has_label or indent == _LABEL:
             wrapped += _wrap(text, columns, label, " " * _LABEL)
         elif indent > _LABEL and not _ROW.match(line):

@@ -233,9 +233,10 @@ class RequestClient:
                 connection = None
                 answer = self._converse(None, request)
         except (OSError, EOFError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"The supervisor must run and answer. Received: none at {self._path} ({error}); "
-                "start `watch`"
+                f"The supervisor must run and answer. Received: none at {self._path} ({reason}); "
+                "start `watch run`"
             ) from error
         if isinstance(answer, dict) and "error" in answer:
             raise (ConfigError if answer["is_usage"] else RunError)(answer["error"])

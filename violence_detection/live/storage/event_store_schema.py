@@ -197,6 +197,8 @@ def _other_version(path: Path, version: int) -> str:
 
 
 def _damaged(path: Path, error: sqlite3.DatabaseError) -> str:
+    if not path.exists():
+        return f"The event store must be there. Received: {path} (none; `watch run` makes it)"
     backups = sorted((path.parent / "backups").glob("*.db"))
     advice = f"; the newest backup is {backups[-1]}" if backups else ""
     return f"The event store must be a readable SQLite file. Received: {path} ({error}){advice}"
