@@ -45,6 +45,7 @@ def watch() -> None:
 
 
 @watch.command(
+    started_again="the same command goes on with the stored events",
     short_help="Watch the cameras of a file.",
     epilog=example("violence-detection watch run cameras.yaml --for 3600 --json"),
 )
