@@ -3,6 +3,7 @@
 import csv
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,27 @@ def test_windows_are_listed_and_nothing_is_labelled(mine, videos, trained, tmp_p
     assert [row["label_command"] for row in rows] == [w.label_command for w in result.windows]
     page = (tmp_path / "mined" / "windows.html").read_text()
     assert page.count("<img") >= 3 and "a real fight in it would be learned as noFight" in page
+
+
+@pytest.mark.slow
+def test_the_table_is_one_for_label_table(mine, videos, tmp_path, trained):
+    windows = mine(count=2, per_recording=2, show_frames=False).windows
+    path = tmp_path / "mined" / "windows.csv"
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["new_label"] for row in rows] == ["", ""]
+    rows[0]["new_label"] = "noFight"
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    copy = shutil.copytree(videos, tmp_path / "videos")
+    words = ("label", trained, "--table", path, "--excerpt", "--dataset-path", copy, "--json")
+    result = invoke(*map(str, words))
+    assert result.exit_code == 0, result.stderr
+    (label,) = json.loads(result.stdout)["labels"]
+    assert (label["label"], label["split"]) == ("noFight", "train")
+    assert label["group"] == windows[0].recording
 
 
 @pytest.mark.slow

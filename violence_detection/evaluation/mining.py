@@ -16,6 +16,7 @@ from violence_detection.datasets.label_table import LabelTable
 from violence_detection.datasets.video_folder import names_in_paths
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.excerpts import excerpts_of
+from violence_detection.evaluation.label_sheet import NEW_LABEL
 from violence_detection.evaluation.frame_images import frame_images
 from violence_detection.evaluation.mining_config import MineConfig
 from violence_detection.evaluation.normal_footage import score_videos
@@ -34,6 +35,7 @@ from violence_detection.video.video_file import VideoPart
 FOLDER, TABLE, PAGE = "mined", "windows.csv", "windows.html"
 _READ_COLUMNS = ("path", "start_s", "end_s", "probability")
 _COLUMNS = (*_READ_COLUMNS, "recording", "label_command", "fight_command")
+_SHEET_COLUMNS = ("group", "split", NEW_LABEL)  # for `label --table`
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,8 @@ class MineStage:
             page=self._page,
             warnings=warnings,
         )
-        files.write_csv(self._table, _COLUMNS, [window.as_dict() for window in result.windows])
+        rows = [window.as_dict() | {NEW_LABEL: ""} for window in result.windows]
+        files.write_csv(self._table, (*_COLUMNS, *_SHEET_COLUMNS), rows)
         mined_page.write_page(
             self._page,
             result.windows,
@@ -283,6 +286,8 @@ class MineStage:
             fight_command=self._command(name, window, violent),
             frames=() if isinstance(pictures, str) else pictures,
             missing_reason=pictures if isinstance(pictures, str) else "",
+            group="" if name in self._known else self._recordings[name],
+            split="" if name in self._known else "train",
         )
 
     def _command(self, name: str, window: Window, label: str) -> str:

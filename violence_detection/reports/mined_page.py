@@ -28,6 +28,8 @@ class MinedWindow:
         fight_command: The command for the case that there is violence in it.
         frames: JPEG images from start to end, as data URIs.
         missing_reason: The reason why there are no frames; empty if there are some.
+        group, split: The recording and the split that its label names for `label --table`; empty
+            for a part of a file that the dataset knows, which keeps its own.
     """
 
     path: str
@@ -39,6 +41,8 @@ class MinedWindow:
     fight_command: str
     frames: Sequence[str] = ()
     missing_reason: str = ""
+    group: str = ""
+    split: str = ""
 
     @property
     def span(self) -> str:
