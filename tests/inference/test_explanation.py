@@ -10,6 +10,7 @@ from support.training import train_on_videos
 from support.videos import draw_video
 
 from violence_detection.datasets.manifest import part_of
+from violence_detection.errors import VideoError
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.explanation import Explainer
 from violence_detection.inference.predict import predict_videos
@@ -58,6 +59,16 @@ def test_the_figure_is_drawn_and_the_table_has_the_novelty(drawn, tmp_path):
     ] * 3
     assert shown["windows"][0]["novelty"] == pytest.approx(float(rows[0]["novelty"]))
     assert not result.novelty_note
+
+
+@pytest.mark.slow
+def test_a_folder_is_made_only_for_what_is_written(drawn, tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("no video")
+    config = PredictConfig(explain=str(tmp_path / "new" / "why"), annotate=str(tmp_path / "seen"))
+    with pytest.raises(VideoError, match="At least one video must be readable"):
+        predict_videos(str(drawn[0]), [str(text)], config)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.slow

@@ -117,7 +117,10 @@ class Outputs:
         """
         self.check_unoccupied(force=force)
         for folder in sorted({path.parent for path in self.paths}):
+            new = [place for place in (folder, *folder.parents) if not place.exists()]
             files.ensure_writable(folder)
+            for place in new:  # the first file makes it: none may come
+                place.rmdir()
         if self.annotates:
             video_writer.choose_codec()
 
@@ -198,6 +201,7 @@ class Outputs:
     def _annotate(self, number: int, timeline: PredictionTimeline) -> str | None:
         source, output = self._sources[number], self._annotated[number]
         log.info(f"Annotating {source.name}")
+        output.parent.mkdir(parents=True, exist_ok=True)
         try:
             with ProcessPool(_MEMORY_BYTES) as call:
                 for _ in call.stream(
