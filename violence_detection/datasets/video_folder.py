@@ -163,7 +163,7 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
     if not inside:
         raise DatasetError(
             "Videos must lie in class folders, or in a tree with a videos.csv. Received: "
-            f"{root} ({len(paths)} videos without a class folder). Move them into folders such as "
+            f"{root} ({counted(len(paths), 'video')} without a class folder). Move them into folders such as "
             "violent/ and nonviolent/, or list them in videos.csv (path,label)"
         )
     tops = sorted({path.split("/")[0] for path in inside})
