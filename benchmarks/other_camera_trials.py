@@ -49,7 +49,9 @@ def main() -> None:
         "--statistics", nargs=2, action="append", default=[], metavar=("NAME", "FILE")
     )
     parser.add_argument("--trials", nargs="*", default=[], choices=sorted(METHODS))
-    parser.add_argument("--together", action="store_true", help="all spaces averaged, too")
+    parser.add_argument(
+        "--together", nargs="+", action="append", default=[], metavar="ROW", help="rows to average"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12])
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--results", help="folder of the scores")
@@ -75,9 +77,8 @@ def main() -> None:
         rows[name] = alone
         for partner in [row for row in rows if "," not in row and name not in row]:
             rows[f"{partner} + {name}"] = averaged([rows[partner], alone])
-    if arguments.together:
-        alone = [rows[space.name] for space in spaces]
-        rows[" + ".join(space.name for space in spaces)] = averaged(alone)
+    for names in arguments.together:
+        rows[" + ".join(names)] = averaged([rows[name] for name in names])
     for method in arguments.trials:
         rows[f"{base.name}: {method}"] = study(base, method)
     report(rows, base, arguments.resamples)
