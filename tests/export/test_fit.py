@@ -1,6 +1,7 @@
 """Limits of `export --fit`, and the file that is kept."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,8 @@ def test_a_limit_that_nothing_keeps_is_named(run_dir, tmp_path):
     shown = CliRunner().invoke(cli.main, asked)
     assert shown.exit_code == 3, shown.output
     assert "kept        none: no variant keeps mb<=1e-06 (the best is" in shown.stdout
+    assert re.search(r"^ +float32 +\d+\.\d\d\* .*(none|[+-]\d\.\d{3})$", shown.stdout, re.MULTILINE)
+    assert "* is outside its limit" in shown.stdout
     assert "; --format tflite has float16 and int8 as well" in shown.stdout
     again = CliRunner().invoke(cli.main, [*asked[:-1], "mb<=1, ms<=1000"])
     assert again.exit_code == 0 and "Converting" not in again.stderr, again.output

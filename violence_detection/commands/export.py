@@ -9,13 +9,14 @@ from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.export import config
+from violence_detection.export.fit_limits import MEASURES
 from violence_detection.reports import console
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from violence_detection.export.bundle import BundleResult
     from violence_detection.export.export_result import ExportResult
-    from violence_detection.export.fit import FitResult
+    from violence_detection.export.fit import FitResult, TriedVariant
     from violence_detection.export.parity import Cost
 
 
@@ -77,17 +78,20 @@ def _fit_lines(result: "FitResult") -> list[str]:
     width = max(len(row.name) for row in result.tried)
     lines = [
         f"limits      {', '.join(result.limits)}",
-        f"tried       {'':{width}s}      MB  zipped       ms      AUC",
+        f"            {'tried':{width}s}  {'MB':>5s}  {'zipped':>6s}  {'ms':>5s}  {'AUC':>5s}",
     ]
     for row in result.tried:
-        if row.error:
-            lines.append(f"            {row.name:{width}s}  left out: {row.error}")
-            continue
-        auc = "  none" if row.auc is None else f"{row.auc:+.4f}"
-        text = f"{row.mb:6.2f}  {row.zipped_mb:6.2f}  {row.ms:7.2f}  {auc:>7s}"
-        mark = "kept" if row.name == result.kept else ""
-        breaks = f"breaks {', '.join(row.breaks)}" if row.breaks else mark
-        lines.append(f"            {row.name:{width}s}  {text}  {breaks}".rstrip())
+        if not row.error:
+            figures = (
+                _figure(row, "mb", f"{row.mb:.2f}", 6),
+                _figure(row, "zipped_mb", f"{row.zipped_mb:.2f}", 7),
+                _figure(row, "ms", f"{row.ms:.2f}" if row.ms < 10 else f"{row.ms:.0f}", 6),
+                _figure(row, "auc", "none" if row.auc is None else f"{row.auc:+.3f}", 7),
+            )
+            lines.append(f"            {row.name:{width}s}  {' '.join(figures)}".rstrip())
+    if any(row.breaks for row in result.tried):
+        lines.append("            * is outside its limit")
+    lines += [f"left out    {row.name}: {row.error}" for row in result.tried if row.error]
     if not result.kept:
         return [
             *lines,
@@ -95,6 +99,12 @@ def _fit_lines(result: "FitResult") -> list[str]:
             "again       with other limits the same command makes no file anew",
         ]
     return [*lines, f"kept        {result.kept}", f"file        {result.path}"]
+
+
+def _figure(row: "TriedVariant", measure: str, text: str, width: int) -> str:
+    """A figure of the table, with a star where it breaks its limit."""
+    breaks = any(limit.startswith(f"{measure}{MEASURES[measure]}") for limit in row.breaks)
+    return f"{text + ('*' if breaks else ' '):>{width}s}"
 
 
 _CAUSES = {

@@ -178,10 +178,10 @@ class FitStage:
             yield Variant(precision, {"precision": precision})
         words = "" if smallest == "float32" else f"{smallest}, "
         few = {"precision": smallest}
-        yield Variant(f"{words}half of the weights pruned", few | {"prune": _PRUNED})
+        yield Variant(f"{words}half pruned", few | {"prune": _PRUNED})
         yield Variant(f"{words}{_CLUSTERED} values a layer", few | {"cluster": _CLUSTERED})
         small = {"prune": _PRUNED, "cluster": _CLUSTERED}
-        yield Variant(f"{words}pruned, {_CLUSTERED} values a layer", few | small)
+        yield Variant(f"{words}half pruned, {_CLUSTERED} values", few | small)
         frames = record.frame_format
         if config.scope == "end-to-end" and frames and config.height is None:
             height, width = (max(16, side // 4 * 2) for side in (frames.height, frames.width))
