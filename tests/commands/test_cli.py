@@ -624,7 +624,7 @@ def test_the_commands_are_installed(name):
         ("robustness x --conditions dark", "The corruption must be one of"),
         ("robustness x --conditions blur,blur", "must name each once. Received: blur"),
         ("cross-dataset", "Missing argument 'FEATURES...'"),
-        ("evaluate", "Missing argument 'RUN'"),
+        ("evaluate", "evaluate --help` has an example."),
         ("predict x", "Missing argument 'VIDEO...'"),
         (
             "extract-features gone",

@@ -1,6 +1,9 @@
 """The command `watch`: watches cameras, and says what happens, one line each."""
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -230,7 +233,11 @@ def lines_of(timezone: str, say: Callable[[str], None] = click.echo) -> Callable
     from violence_detection.live.storage import messages
 
     def show(notice: "Notice") -> None:
-        say(f"{messages.local_time(notice.at_ms, timezone)}  {_words(notice)}")
+        line = f"{messages.local_time(notice.at_ms, timezone)}  {_words(notice)}"
+        if sys.stdout.isatty():  # which would break words
+            columns = max(shutil.get_terminal_size().columns, 40)
+            line = textwrap.fill(line, columns, subsequent_indent="    ", break_long_words=False)
+        say(line)
 
     return show
 
