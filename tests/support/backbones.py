@@ -52,6 +52,6 @@ def whole_backbones() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="module", name="backbones_are_small")
 def backbones_are_whole() -> Iterator[None]:
-    """For a file that imports it the MobileNets are those of Keras, as in processes of their own."""
+    """For a file that imports it the MobileNets are those of Keras, as in other processes."""
     with whole_backbones():
         yield

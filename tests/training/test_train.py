@@ -18,8 +18,9 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import provenance
+from violence_detection.training.batching import further_views
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import TrainingStage, further_views
+from violence_detection.training.train import TrainingStage
 
 KEYS = {
     "warnings",

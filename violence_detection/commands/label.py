@@ -72,7 +72,8 @@ def table_lines(result: "LabelSheetResult") -> list[str]:
     for item in result.labels:
         copied = ", copied" if item.copied else ""
         lines.append(
-            f"label       {item.video}: {item.label} (was: {item.was or 'not in the dataset'}{copied})"
+            f"label       {item.video}: {item.label} "
+            f"(was: {item.was or 'not in the dataset'}{copied})"
         )
         lines += _overlap_lines(item)
     if result.left_out:

@@ -163,8 +163,8 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
     if not inside:
         raise DatasetError(
             "Videos must lie in class folders, or in a tree with a videos.csv. Received: "
-            f"{root} ({counted(len(paths), 'video')} without a class folder). Move them into folders such as "
-            "violent/ and nonviolent/, or list them in videos.csv (path,label)"
+            f"{root} ({counted(len(paths), 'video')} without a class folder). Move them into "
+            "folders such as violent/ and nonviolent/, or list them in videos.csv (path,label)"
         )
     tops = sorted({path.split("/")[0] for path in inside})
     splits = [top for top in tops if split_of_word(top)]

@@ -16,8 +16,8 @@ from violence_detection.datasets.label_table import LabelTable
 from violence_detection.datasets.video_folder import names_in_paths
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.excerpts import excerpts_of
-from violence_detection.evaluation.label_sheet import NEW_LABEL
 from violence_detection.evaluation.frame_images import frame_images
+from violence_detection.evaluation.label_sheet import NEW_LABEL
 from violence_detection.evaluation.mining_config import MineConfig
 from violence_detection.evaluation.normal_footage import score_videos
 from violence_detection.inference import video_sources

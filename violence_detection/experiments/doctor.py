@@ -29,8 +29,8 @@ from violence_detection.system import (
 from violence_detection.system.check_list import CheckList, CheckResult, Outcome
 from violence_detection.system.processes import DedicatedProcess
 from violence_detection.training import rehearsal, replica_check
+from violence_detection.training.batching import further_views
 from violence_detection.training.rehearsal import Rehearsal
-from violence_detection.training.train import further_views
 from violence_detection.units import counted
 from violence_detection.video import codec_trials, frame_series
 from violence_detection.video.codec_trials import CodecTrial

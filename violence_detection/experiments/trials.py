@@ -19,7 +19,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import batching, run_setup, train, training_data
+from violence_detection.training import batching, model_parts, run_setup, training_data
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
@@ -127,7 +127,7 @@ class TrialRunner:
         )
         self._classes = classes_of(entries, train_settings.normal_class)
         for settings in (train_settings, *search_space.boundary_configs(setup.base, setup.space)):
-            train.check_parts(
+            model_parts.check_parts(
                 settings.model,
                 settings.batches.augment,
                 classes=len(self._classes),

@@ -236,7 +236,8 @@ class SourcePrediction:
         """The row of the command's JSON.
 
         With a `start`, the row and its segments have `start_time`, and segments `end_time`, in
-        ISO 8601. A file of the run's training has `training_split`. What is not known of an unreadable source is None, and its `duration_s` 0.0.
+        ISO 8601. A file of the run's training has `training_split`. What is not known of an
+        unreadable source is None, and its `duration_s` 0.0.
 
         Args:
             classes: Names of all classes.

@@ -63,8 +63,9 @@ def install_command(extra: str) -> str:
     """The command that adds an extra to this installation: `pip install -e '.[tune]'` in the
     clone that it was made from, `pip install '/home/anna/wheels/x.whl[tune]'` for a wheel.
 
-    Without an extra it installs the program anew. The package's name alone is given only where the folder or file that it was installed from is
-    not known or is gone: an index may have another package of that name.
+    Without an extra it installs the program anew. The package's name alone is given only where the
+    folder or file that it was installed from is not known or is gone: an index may have another
+    package of that name.
     """
     editable, source = "", _PACKAGE
     try:

@@ -81,6 +81,15 @@ def reads_views(augment: str) -> bool:
     return augment != "none" and any(map(_reads_views, registry.parse(augment)))
 
 
+def further_views(augment: str) -> int:
+    """The number of further views of each video that an augmentation needs in the features.
+
+    Args:
+        augment: Spec of the augmentation.
+    """
+    return 1 if reads_views(augment) else 0
+
+
 def _reads_views(part: registry.Spec) -> bool:
     return getattr(registry.module("augmentations", part.name), "READS_VIEWS", False)
 

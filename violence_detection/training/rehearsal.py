@@ -20,7 +20,7 @@ from violence_detection.system import devices
 from violence_detection.system.check_list import CheckList, Outcome
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.system.processes import DedicatedProcess
-from violence_detection.training import batching
+from violence_detection.training import batching, model_parts
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.training_data import read_splits
@@ -77,14 +77,12 @@ class Rehearsal:
     # -- the checks
 
     def _configuration(self) -> Outcome:
-        from violence_detection.training.train import check_parts
-
         config = self._config
         config.check_sources()
         self._cache = FeatureCache.open(config.features)
         self._entries = dataset.usable_entries(self._cache)
         self._classes = classes_of(self._entries, config.normal_class)
-        check_parts(
+        model_parts.check_parts(
             config.model,
             config.batches.augment,
             classes=len(self._classes),

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from violence_detection import registry
 from violence_detection.datasets import class_names, training_readiness, video_folder
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
@@ -36,6 +35,7 @@ from violence_detection.training import (
     batching,
     calibration_folds,
     distillation,
+    model_parts,
     multi_seed,
     one_class,
     run_setup,
@@ -47,7 +47,6 @@ from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.training_data import read_splits
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.training_plan import TrainingPlan
-from violence_detection.training.training_settings import ModelConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
@@ -209,7 +208,9 @@ class TrainingStage:
             segments = FeatureCache.open(config.features).space().segments
         if config.one_class:
             check_whole(segments, "train --one-class")
-        check_parts(config.model, config.batches.augment, classes=classes, segments=segments)
+        model_parts.check_parts(
+            config.model, config.batches.augment, classes=classes, segments=segments
+        )
         if config.observation.tracker:
             from violence_detection.training import trackers
 
@@ -364,7 +365,7 @@ class TrainingStage:
         from violence_detection.features.extract import ExtractionStage
 
         config = self._config
-        views = further_views(config.batches.augment)
+        views = batching.further_views(config.batches.augment)
         return ExtractionStage(
             Path(config.dataset_path),
             dataclasses.replace(config.extract, views=views),
@@ -431,44 +432,6 @@ def train_classifier(
 def _results_of(run: Run) -> TrainingResults:
     log.info(f"{run.dir} is finished; this is its result.")
     return dataclasses.replace(run.results(), run=str(run.dir))  # the run may have been moved
-
-
-def check_parts(model: ModelConfig, augment: str, *, classes: int, segments: int = 1) -> None:
-    """Checks the arguments of head, outputs, loss and augmentation for K = `classes` classes.
-
-    Args:
-        model: Head, outputs and loss.
-        augment: Spec of the augmentation.
-        classes: K.
-        segments: Number of the segments of a video; 1 for features of whole videos.
-
-    Raises:
-        ConfigError: If a part does not take its arguments, the outputs do not go together, or
-            outputs or augmentation need whole videos.
-    """
-    batching.check_augmentation(augment, in_segments=segments > 1)
-    devices.import_tensorflow()
-    registry.check_arguments("heads", model.head)
-    outputs = OutputSet.of_spec(model.outputs, classes)
-    if segments > 1:
-        from violence_detection.models import segment_bags  # which imports Keras
-
-        segment_bags.check_outputs(outputs.names)
-    registry.load(
-        "losses",
-        model.loss,
-        label_smoothing=model.label_smoothing,
-        class_fractions=[1 / classes] * classes,
-    )
-
-
-def further_views(augment: str) -> int:
-    """The number of further views of each video that an augmentation needs in the features.
-
-    Args:
-        augment: Spec of the augmentation.
-    """
-    return 1 if batching.reads_views(augment) else 0
 
 
 def _warn_of_unknown_recordings(weighting: str, cache: FeatureCache) -> None:
