@@ -82,10 +82,12 @@ def test_a_weight_without_a_gradient_is_named(features_dir, monkeypatch):
 def test_the_command_rehearses_on_a_folder_of_videos_and_leaves_nothing(tmp_path, monkeypatch):
     for label, offset in (("fight", 0), ("noFight", 100)):
         for number in range(6):
-            draw_video(tmp_path / "videos" / label / f"{number}.mp4", seed=offset + number)
+            name = f"{number // 2}-{number}.mp4"  # two clips of each recording
+            draw_video(tmp_path / "videos" / label / name, seed=offset + number)
     monkeypatch.chdir(tmp_path)
     tiny = "--backbone mobilenetv2 --weights random --frame-size 32 --frames 4 --head linear"
     words = ["doctor", "--dataset-path", "videos", *tiny.split(), "--no-replicas", "--json"]
+    words += ["--group-pattern", r"\w+/\d"]
     answer = CliRunner().invoke(cli.main, words)
     result = json.loads(answer.stdout)
     assert {check["name"]: check["status"] for check in result["checks"]}.items() >= {
@@ -94,6 +96,8 @@ def test_the_command_rehearses_on_a_folder_of_videos_and_leaves_nothing(tmp_path
         "replicas": "skipped",
         **dict.fromkeys(REHEARSED, "ok"),
     }.items(), result["findings"]
+    dataset = next(check for check in result["checks"] if check["name"] == "dataset")
+    assert "12 videos (6 noFight, 6 fight) of 6 recordings" in dataset["text"]
     assert answer.exit_code == (0 if result["ok"] else 3)
     assert {trial["codec"] for trial in result["codecs"]} >= {"h264", "hevc", "mjpeg"}
     assert result["versions"]["tensorflow"] and result["devices"]["cores"]

@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 _TYPICAL_SHAPE = (20, 1280)  # T and D of features that are not extracted yet
 _RUN_BYTES = 100_000_000  # of a run with its checkpoints
 _EXTRACTION_PROCESS_BYTES = 300_000_000
+_VALIDATION_FRACTION = 0.25  # of the videos of a rehearsal
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,8 @@ class DoctorStage:
                 cache_dir=str(folder / "cache"),
                 dataset_name="doctor",
                 group_pattern=None,
+                validation_fraction=_VALIDATION_FRACTION,
+                test_fraction=0.0,
                 max_failures=1.0,
                 views=further_views(self._config.train.batches.augment),
             )
@@ -268,7 +271,7 @@ def rehearsed_names(config: DoctorConfig) -> list[str]:
 
 
 def few_videos_of(folder: VideoFolder, target: Path) -> Path:
-    """A folder of links to about `rehearsal.VIDEOS` videos, with a videos.csv that splits them.
+    """A folder of links to about `rehearsal.VIDEOS` videos, with a videos.csv of their recordings.
 
     Of a video that is kept as pictures, there is a folder of links to them.
 
@@ -291,12 +294,10 @@ def few_videos_of(folder: VideoFolder, target: Path) -> Path:
         for link, file in links.items():
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(file.absolute())
-        of_class = sum(row["label"] == video.label for row in rows)
-        split = "validation" if of_class % 4 == 1 else "train"
-        # The split is given. Without recordings, a warning would seem to be about all videos.
-        places = {"split": split, "group": name}
+        # A recording that is not known is the path of its video. It is named, too: a warning would
+        # seem to be about all videos.
         times = {"start_s": video.start_s, "end_s": video.end_s}
-        rows.append({"path": name, "label": video.label, **places, **times})
+        rows.append({"path": name, "label": video.label, "group": video.group, **times})
     columns = list(rows[0])
     files.write_csv(target / "videos.csv", columns, rows)
     return target

@@ -17,10 +17,8 @@ from violence_detection.metrics import classification
 from violence_detection.models.attention_maps import attention_weights
 from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.reports import figures
-from violence_detection.training.learning_rate_schedules import Schedule
 from violence_detection.training.validation import Validation
 
-_SCHEDULE_POINTS = 500
 _CURVE_THRESHOLDS = 101  # of a precision-recall curve
 _IMAGES = 10  # images of a kind in a training; TensorBoard shows no more, either
 _ATTENTION_CLIPS = 8  # clips in an image of the attention
@@ -31,14 +29,10 @@ _DESCRIPTIONS = {
     "is over-fitting.",
     "accuracy": "Fraction of the validation videos whose class has the highest probability.",
     "auc": "Area under the ROC curve of the validation videos.",
-    "learning_rate": "The rate of the last step of each epoch.",
+    "learning_rate": "The learning rate of the last step of each epoch.",
     "gradient_norm": "Mean norm of the gradient over the steps of an epoch, before clipping.",
     "videos_per_s": "Speed of an epoch without validation.",
 }
-_SCHEDULE = (
-    "The rate that is planned for every step of all epochs, also for those after an early stop. "
-    "The horizontal axis is steps, not epochs."
-)
 _PREFIXES = {
     "recall": "Fraction of the validation videos of this class whose class has the highest "
     "probability.",
@@ -62,22 +56,18 @@ class TensorBoard(keras.callbacks.Callback):
         folder: Path,
         *,
         validation: Validation,
-        schedule: Schedule,
         epochs: int,
-        steps: int,
         settings: Mapping[str, Any],
     ) -> None:
         """
         Args:
             folder: The folder of the event files.
             validation: Measured before the end of each epoch.
-            schedule: The planned learning rate at a step.
-            epochs, steps: Length of the training, if it is not stopped earlier.
+            epochs: Length of the training, if it is not stopped earlier.
             settings: Settings of the training, for the text and the table of runs (HPARAMS).
         """
         super().__init__()
         self._folder, self._validation = folder, validation
-        self._schedule, self._steps = schedule, steps
         self._settings = settings
         self._image_epochs = max(_IMAGES, math.ceil(epochs / _IMAGES))
         self._attention_rows = balanced_rows(validation.clips.labels, _ATTENTION_CLIPS)
@@ -93,7 +83,6 @@ class TensorBoard(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs=None) -> None:
         self._epoch_without_images = 0
         if epoch == 0:
-            self._write_schedule()
             self._write_settings()
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
@@ -116,17 +105,6 @@ class TensorBoard(keras.callbacks.Callback):
             self._write_images()
         for writer in self._writers.values():
             writer.close()
-
-    def _write_schedule(self) -> None:
-        """Writes the planned learning rate, at the middles of steps, as the step sets it."""
-        points = min(self._steps, _SCHEDULE_POINTS)
-        steps = np.linspace(0, self._steps - 1, points).round().astype(int)
-        with self._writers[_TRAIN].as_default():
-            for step in steps.tolist():
-                rate = self._schedule(step + 0.5)
-                tf.summary.scalar(
-                    "schedule/learning_rate", rate, step=step + 1, description=_SCHEDULE
-                )
 
     def _write_settings(self) -> None:
         """Writes the settings as a text, and as a row of the table of runs."""

@@ -154,9 +154,7 @@ class Trainer:
             TensorBoard(
                 self.run.tensorboard_dir,
                 validation=self.validation,
-                schedule=self.step.schedule,
                 epochs=self.settings.optimisation.epochs,
-                steps=self.settings.optimisation.epochs * self.data.steps_per_epoch,
                 settings=self.settings.values(),
             ),
             *([self.profiler] if self.profiler else []),
