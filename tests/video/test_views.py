@@ -10,6 +10,8 @@ from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.video import views
 from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.decoder import open_video
+from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.views import ORIGINAL, View
 
 DIGEST = "ab" * 32
@@ -107,7 +109,7 @@ def test_a_kind_changes_single_frames(spec):
 
 @pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
 def test_a_clip_in_a_view_of_a_kind_is_the_clip_of_a_corrupted_video(stream, tmp_path):
-    """For rgb: of a focused stream the region of motion is that of the video as it is."""
+    """For rgb: in a worse picture the region of motion is that of the video as it is."""
     path = draw_video(tmp_path / "a.mp4", frames=20, size=(120, 90))
     reader = ClipReader(stream=stream, frames=4, frame_size=32)
     [view] = views.draw_views(1, DIGEST, views.check_kinds(["contrast(factor=0.3)"]))
@@ -116,3 +118,17 @@ def test_a_clip_in_a_view_of_a_kind_is_the_clip_of_a_corrupted_video(stream, tmp
     if stream == "rgb":
         levels = np.rint(128 + 0.3 * (np.arange(256) - 128.0))
         np.testing.assert_allclose(changed, levels[original], atol=2)
+
+
+@pytest.mark.parametrize("kind", ["mirror", "crop", "rotate", "shift", "shake"])
+def test_a_view_that_moves_the_picture_is_cropped_to_the_motion_in_it(kind, tmp_path):
+    path = draw_video(tmp_path / "a.mp4", frames=20, size=(240, 160))
+    reader = ClipReader(stream="motion(focus=true)", frames=4, frame_size=32)
+    [view] = views.draw_views(1, DIGEST, views.check_kinds([kind]))
+    with open_video(path) as video:
+        frames, fps = [video.retrieve() for _ in video], video.fps
+    moved = [view.degrade(frame, number) for number, frame in enumerate(frames)]
+    expected = reader.stream_set.images_of(moved, sample_indices(20, 4).tolist(), fps=fps)
+    read = reader.read(path, views=[view]).views[1]
+    assert read.max() > 100  # the square is in it
+    np.testing.assert_array_equal(read, expected[0])

@@ -23,6 +23,7 @@ from violence_detection.video.decoder import (
 from violence_detection.video.frame_sampling import read_frames, sample_indices
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.stream_set import NeededFrames, PreparedFrame, StreamSet
+from violence_detection.video.view_motion import ViewMotion
 from violence_detection.video.views import ORIGINAL, View
 
 _LONG_FRAMES = 900  # a video with fewer frames is decoded from its start, without seeking
@@ -122,6 +123,7 @@ class ClipReader:
 
 
 _PreparedViews = tuple[PreparedFrame, ...]  # a prepared frame in each view
+_Regions = tuple[Region | None, ...]  # the region of motion in each view
 
 
 class _Sampling(NamedTuple):
@@ -176,26 +178,27 @@ class _ClipReading:
         declared, guess = self._declared, None
         if self._start_s is None and declared > 0:
             guess = self._sampling(0, declared, fps=self._fps, last=declared - 1)
-        times_s, region, frames = self._survey(video, guess)
+        times_s, regions, frames = self._survey(video, guess)
         if not times_s:
             raise VideoError("no frame of it can be decoded")
         sampling = self._sampling_of(times_s)
         if frames is None or sampling != guess:
             # The declared number was unknown or wrong, or the frames did not fit into memory.
-            frames = self._collect(sampling, region)
+            frames = self._collect(sampling, regions)
         return self._make_clip(sampling, frames, times_s)
 
     def _survey(
         self, video: Decoder, guess: _Sampling | None
-    ) -> tuple[list[float], Region | None, dict[int, _PreparedViews] | None]:
+    ) -> tuple[list[float], _Regions, dict[int, _PreparedViews] | None]:
         """Decode the video once.
 
         Returns:
-            The time of each frame in seconds, the region of motion, and the prepared frames of
-            `guess`; None if there is no guess or the frames do not fit into memory.
+            The time of each frame in seconds, the region of motion in each view, and the prepared
+            frames of `guess`; None if there is no guess or the frames do not fit into memory.
         """
         wanted = guess.streams_of_frames() if guess else {}
-        motion = motion_crop.MotionMap() if self._stream_set.focused else None
+        motion = ViewMotion(self._views) if self._stream_set.focused else None
+        regions: _Regions = (None,) * len(self._views)
         times_s, inside_s, kept = [], [], {}
         frames_beyond = 0
         for index, time_s in video:
@@ -212,33 +215,34 @@ class _ClipReading:
             if self._start_s is None or self._start_s <= time_s:
                 if motion is not None and len(inside_s) % motion_crop.FRAME_STEP == 0:
                     frame = video.retrieve()
-                    motion.add(frame)
+                    motion.add(frame, index)
                 inside_s.append(time_s)
             if index in wanted:
                 frame = video.retrieve() if frame is None else frame
                 if motion is None:
-                    frame = self._prepare(index, frame, None, wanted[index])
+                    frame = self._prepare(index, frame, regions, wanted[index])
                 elif frame.nbytes * len(wanted) > _MAX_KEPT_BYTES:
                     guess, wanted, kept = None, {}, {}
                     continue
                 kept[index] = frame
-        region = motion.region() if motion is not None else None
+        if motion is not None:
+            regions = motion.regions()
         if guess is None:
-            return times_s, region, None
+            return times_s, regions, None
         if motion is not None:
             kept = {
-                index: self._prepare(index, frame, region, wanted[index])
+                index: self._prepare(index, frame, regions, wanted[index])
                 for index, frame in kept.items()
             }
-        return times_s, region, kept
+        return times_s, regions, kept
 
-    def _collect(self, sampling: _Sampling, region: Region | None) -> dict[int, _PreparedViews]:
+    def _collect(self, sampling: _Sampling, regions: _Regions) -> dict[int, _PreparedViews]:
         """Decode the video again for the prepared frames of a sampling."""
         wanted = sampling.streams_of_frames()
         return read_frames(
             self._path,
             wanted,
-            lambda frame, index: self._prepare(index, frame, region, wanted[index]),
+            lambda frame, index: self._prepare(index, frame, regions, wanted[index]),
         )
 
     # -- by seeking
@@ -263,18 +267,18 @@ class _ClipReading:
             of_motion = range(first, first + num_frames, motion_crop.FRAME_STEP)
         if not timeline.is_cheaper(wanted.keys() | set(of_motion)):
             return None
-        motion, frames = motion_crop.MotionMap(), {}
+        motion, frames = ViewMotion(self._views), {}
         try:
             if of_motion:
                 with open_video(self._path) as video:
-                    for _ in timeline.visit(video, of_motion):
-                        motion.add(video.retrieve())
+                    for index in timeline.visit(video, of_motion):
+                        motion.add(video.retrieve(), index)
                     if video.is_suspect:
                         return None
-            region = motion.region()
+            regions = motion.regions()
             with open_video(self._path) as video:
                 for index in timeline.visit(video, sorted(wanted)):
-                    frames[index] = self._prepare(index, video.retrieve(), region, wanted[index])
+                    frames[index] = self._prepare(index, video.retrieve(), regions, wanted[index])
                 if video.is_suspect:
                     return None
         except (seeking.Unreachable, VideoError):
@@ -313,12 +317,12 @@ class _ClipReading:
         return first, end - first
 
     def _prepare(
-        self, index: int, frame: np.ndarray, region: Region | None, numbers: set[int]
+        self, index: int, frame: np.ndarray, regions: _Regions, numbers: set[int]
     ) -> _PreparedViews:
         """A frame, prepared for the streams of these numbers in each view."""
         return tuple(
             self._stream_set.prepare_frame(frame, region, numbers, view, index)
-            for view in self._views
+            for view, region in zip(self._views, regions, strict=True)
         )
 
     def _make_clip(

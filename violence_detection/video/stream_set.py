@@ -10,6 +10,7 @@ from violence_detection.video import motion_crop
 from violence_detection.video.decoder import FALLBACK_FPS
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.streams._stream import Stream
+from violence_detection.video.view_motion import ViewMotion
 from violence_detection.video.views import ORIGINAL, View
 
 NeededFrames = tuple[tuple[int, ...], ...]  # for each of K streams, the indices of frames
@@ -122,12 +123,12 @@ class StreamSet:
         """
         needed = [self.needed_frames(index, fps=fps, last=len(frames) - 1) for index in indices]
         used = {index for of_image in needed for stream in of_image for index in stream}
-        motion, every_stream = motion_crop.MotionMap(), range(len(self.streams))
+        motion, every_stream = ViewMotion(views), range(len(self.streams))
         if self.focused:
             for index in range(0, len(frames), motion_crop.FRAME_STEP):
-                motion.add(frames[index])
-        region, images = motion.region(), []
-        for view in views:
+                motion.add(frames[index], index)
+        images = []
+        for view, region in zip(views, motion.regions(), strict=True):
             prepared = {
                 index: self.prepare_frame(frames[index], region, every_stream, view, index)
                 for index in used

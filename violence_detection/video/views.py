@@ -37,6 +37,11 @@ class View:
     kind: str = ""
     seed: int = 0
 
+    @property
+    def moves(self) -> bool:
+        """True if `degrade` moves what the picture shows."""
+        return bool(self.kind) and registry.load("corruptions", self.kind).moves
+
     def degrade(self, frame: np.ndarray, number: int) -> np.ndarray:
         """A whole frame under the corruption, uint8 (H, W, 3) of (H, W, 3).
 

@@ -55,9 +55,11 @@ class PictureChange:
             the change of a frame. What moves or is new in each frame depends on the number of the
             frame and the draw alone, so that a frame is changed alike however often and in whatever
             order it is read.
+        moves: True if what the picture shows is elsewhere in it afterwards.
     """
 
     draw: Callable[[np.random.Generator], FrameChange]
+    moves: bool = False
 
     def __call__(self, video: VideoFrames, rng: np.random.Generator) -> VideoFrames:
         change = self.draw(rng)
@@ -65,9 +67,9 @@ class PictureChange:
         return video._replace(frames=frames)
 
 
-def each_frame(change: Callable[[np.ndarray], np.ndarray]) -> PictureChange:
+def each_frame(change: Callable[[np.ndarray], np.ndarray], *, moves: bool = False) -> PictureChange:
     """A corruption that changes each frame by itself, without randomness."""
-    return PictureChange(lambda _: lambda frame, __: change(frame))
+    return PictureChange(lambda _: lambda frame, __: change(frame), moves)
 
 
 def seeded(rng: np.random.Generator) -> Callable[[int], np.random.Generator]:

@@ -21,4 +21,4 @@ def build(*, share: Annotated[float, Range(0.1, 1)] = 0.8) -> PictureChange:
         top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
         return frame[top : top + height, left : left + width]
 
-    return each_frame(cut)
+    return each_frame(cut, moves=True)

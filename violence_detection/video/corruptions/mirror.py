@@ -7,4 +7,4 @@ from violence_detection.video.corruptions._corruption import PictureChange, each
 
 def build() -> PictureChange:
     """Mirroring."""
-    return each_frame(lambda frame: cv2.flip(frame, 1))
+    return each_frame(lambda frame: cv2.flip(frame, 1), moves=True)

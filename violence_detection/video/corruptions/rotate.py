@@ -26,4 +26,4 @@ def build(*, degrees: Annotated[float, Range(0, 45)] = 15.0) -> PictureChange:
 
         return rotate
 
-    return PictureChange(draw)
+    return PictureChange(draw, moves=True)

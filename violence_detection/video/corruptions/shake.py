@@ -30,4 +30,4 @@ def build(*, share: Annotated[float, Range(0, 0.2)] = 0.02) -> PictureChange:
 
         return shake
 
-    return PictureChange(draw)
+    return PictureChange(draw, moves=True)

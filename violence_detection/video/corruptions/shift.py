@@ -24,4 +24,4 @@ def build(*, share: Annotated[float, Range(0, 0.5)] = 0.1) -> PictureChange:
 
         return shift
 
-    return PictureChange(draw)
+    return PictureChange(draw, moves=True)
