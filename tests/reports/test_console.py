@@ -146,3 +146,4 @@ def test_the_calibration_error_is_said_by_an_example():
         "violent"
     )
     assert console.calibration_text(0.4).endswith("about 30 to 100 are violent")
+    assert console.calibration_text(0.004).endswith("less than half a point off on average")

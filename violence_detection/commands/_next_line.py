@@ -33,13 +33,15 @@ def training_line(video_dir: str, settings: Mapping[str, Any]) -> str:
 
 
 def setting_words(settings: Mapping[str, Any]) -> Iterator[str | Path]:
-    """The options of settings, for `next_line`: `--frames 16`.
+    """The options of settings, for `next_line`: `--frames 16`, `--no-xla`.
 
     Args:
-        settings: Value by name; none is None or False.
+        settings: Value by name; None gives no option.
     """
     for name, value in settings.items():
-        yield f"--{name.replace('_', '-')}"
-        if value is not True:
+        if value is None:
+            continue
+        yield f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+        if not isinstance(value, bool):
             is_path = isinstance(value, str) and value.startswith("/")
             yield Path(value) if is_path else str(value)

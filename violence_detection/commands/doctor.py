@@ -76,7 +76,6 @@ def _next(settings: DoctorConfig) -> str:
         return next_line("advise", "--features", space_lookup.shortest_path(train.features))
     if train.dataset_path is not None:
         # What was rehearsed, to the letter.
-        values = {name: value for name, value in train.as_dict().items() if name in train.given}
-        options = {name: values[name] for name in values if values[name] not in (None, False)}
-        return next_line("train", *setting_words(options))
+        given = {name: value for name, value in train.as_dict().items() if name in train.given}
+        return next_line("train", *setting_words(given))
     return next_line("check", "VIDEO_DIR")

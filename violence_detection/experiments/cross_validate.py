@@ -196,7 +196,8 @@ class CrossValidationStage:
         text = f"{units.counted(folds, 'fold')} to train"
         if further:
             text += f", each {members + further} times: {further} to choose its threshold"
-        return f"{text}. After the first, a line says about how long all take."
+        later = " After the first, a line says about how long all take." if folds > 1 else ""
+        return f"{text}.{later}"
 
     @property
     def _identity(self) -> StudyIdentity:

@@ -340,6 +340,8 @@ def calibration_text(error: float) -> str:
         error: The expected calibration error, in [0, 1].
     """
     points = round(100 * error)
+    if not points:
+        return "probabilities are less than half a point off on average"
     low, high = max(70 - points, 0), min(70 + points, 100)
     return (
         f"probabilities are {counted(points, 'point')} off on average: of 100 videos given 70%, "

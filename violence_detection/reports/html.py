@@ -57,8 +57,9 @@ def _source(name: str) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A path or a name that a browser breaks after / _ . and - before anywhere else."""
-    return Markup(re.sub(r"(?<=[/_.-])(?=\w)", "<wbr>", str(escape(name))))
+    """A path or a name that a browser breaks after / _ . and - before anywhere else, a number
+    nowhere."""
+    return Markup(re.sub(r"(?<=[/_])(?=\w)|(?<=[.-])(?=[^\W\d])", "<wbr>", str(escape(name))))
 
 
 # -- numbers
