@@ -196,6 +196,20 @@ def test_force_removes_everything_but_the_lock(tmp_path, started):
     assert (outside / "kept").is_file()
 
 
+def test_a_study_that_is_removed_halfway_is_still_known(started, monkeypatch):
+    """Else what is left of it would count as results of the next study."""
+    (started.dir / "1").mkdir()
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        started.start(identity(epochs=3), force=True)
+    with pytest.raises(ConfigError, match="other settings"):
+        resume(started, epochs=3)
+
+
 def test_force_starts_a_new_study_too(tmp_path):
     study = study_in(tmp_path)
     study.start(identity(), force=True)

@@ -2,7 +2,6 @@
 fits."""
 
 import dataclasses
-import json
 import logging
 import shutil
 import time
@@ -302,10 +301,10 @@ class FitStage:
             run = Run(self._place_of_student())
             folder = folder.with_name(f"{source.name}-{_DISTILLED}")
             _replace(self._tried.student, run.dir, force=self._force)
-        _replace(source, folder, force=self._force)
-        described = json.loads((folder / "parity.json").read_text())
         place = {"path": str(folder / file.path.name), "run": str(run.dir)}
-        files.write_json(folder / "parity.json", described | place)
+        described = files.read_json(source / "parity.json")
+        files.write_json(source / "parity.json", described | place)
+        _replace(source, folder, force=self._force)
         write_model_card(self._run)
         return place["path"]
 

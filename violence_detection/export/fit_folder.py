@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class FitFolder:
         settings = {name: value for name, value in config.as_dict().items() if name not in _FREE}
         identity = StudyIdentity(digests, settings)
         with study.lock():
+            files.sweep_dead(exports)
             try:
                 study.start(identity, force=False)
             except ConfigError as error:
@@ -122,4 +124,8 @@ class FitFolder:
 
     def remove(self) -> None:
         """Removes the folder, when a file was kept."""
-        shutil.rmtree(self.dir, ignore_errors=True)
+        # Under another name first: after a kill in between, no outcome is left without its record.
+        gone = self.dir.with_name(f"{self.dir.name}{files.temporary_mark()}")
+        with contextlib.suppress(OSError):
+            os.replace(self.dir, gone)
+            shutil.rmtree(gone, ignore_errors=True)

@@ -119,8 +119,10 @@ class StudyFolder:
         for path in self.dir.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name != _LOCK:
+            elif path.name not in (_LOCK, self.record):
                 path.unlink()
+        # The record last: after a kill in between, what is left is still known as the old study's.
+        (self.dir / self.record).unlink()
 
     def check_same(
         self, identity: StudyIdentity, recorded: Mapping[str, Any] | None = None
