@@ -349,6 +349,11 @@ def test_a_table_labels_the_rows_that_are_filled_in(root, sheet, clip):
         (["violent/0.mp4;;;;fight"], "label_next.csv, line 2: LABEL must be a known class"),
         (["violent/0.mp4;;x;2;normal"], "label_next.csv, line 2: start_s must be seconds"),
         (["violent/0.mp4;;;;"], "must have a label in the column new_label"),
+        (
+            ["violent/0.mp4;;;;normal", "violent/0.mp4;;;;violent"],
+            "line 3: a video must have one label. Received: violent/0.mp4 (violent, and normal on "
+            "line 2)",
+        ),
     ],
 )
 def test_a_table_with_a_wrong_row_labels_nothing(root, sheet, rows, message):

@@ -134,8 +134,8 @@ def test_the_runs_that_are_there_are_named_where_none_was_meant(tmp_path, monkey
     second.mkdir(parents=True)
     (second / "training_config.json").write_text("{}")
     assert message_of("secnd").endswith("(not there). Did you mean checkpoints/second?")
-    assert message_of("other").endswith("(not there). There are checkpoints/second")
-    assert message_of("checkpoints").endswith("). There are checkpoints/second")
+    assert message_of("other").endswith("(not there). Runs that are there: checkpoints/second")
+    assert message_of("checkpoints").endswith("). Runs that are there: checkpoints/second")
 
 
 @pytest.mark.parametrize("name", ["training_results.json", "best_model.keras"])

@@ -1,7 +1,7 @@
 """Writes all labels of a table that a reviewer filled in, such as label_next.csv."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ class LabelSheetStage:
 
         Raises:
             ConfigError, DatasetError, VideoError: As `LabelStage.prepare`, with the line of the
-                row; or if the table cannot be read, or no row has a label.
+                row; or if the table cannot be read, no row has a label, or two rows give a video
+                different ones.
         """
         rows = table_file.read_table(self._table, needed=("path", NEW_LABEL)).rows
         self._rows = {line: cells for line, cells in rows if cells.get(NEW_LABEL, "").strip()}
@@ -76,6 +77,7 @@ class LabelSheetStage:
             )
         with progress.track("Checking", len(self._rows), "videos") as step:
             labels = tuple(self._results("prepare", step))
+        self._check_given_once(labels)
         return LabelSheetResult(labels, len(rows) - len(labels), dry_run=True)
 
     def run(self) -> LabelSheetResult:
@@ -88,6 +90,20 @@ class LabelSheetStage:
         with progress.track("Labelling", len(self._rows), "videos") as step:
             labels = tuple(self._results("run", step))
         return LabelSheetResult(labels, checked.left_out, dry_run=False)
+
+    def _check_given_once(self, labels: Sequence[LabelResult]) -> None:
+        """Raises an error if two rows give a video different labels: the last would replace the
+        others without a word."""
+        first: dict[tuple[str, str], tuple[int, str]] = {}
+        for (line, cells), result in zip(self._rows.items(), labels, strict=True):
+            # Two files of one name get different names only when they are copied.
+            video = (result.video, cells["path"] if result.copied else "")
+            line_before, label = first.setdefault(video, (line, result.label))
+            if label != result.label:
+                raise ConfigError(
+                    f"{self._table.name}, line {line}: a video must have one label. Received: "
+                    f"{result.video} ({result.label}, and {label} on line {line_before})"
+                )
 
     def _results(self, method: str, step: progress.Steps) -> Iterator[LabelResult]:
         """The result of a method of `LabelStage` for each row."""

@@ -1,5 +1,6 @@
 """The files that `predict` writes: a table, subtitles, timelines and annotated videos."""
 
+import contextlib
 import logging
 import mimetypes
 from collections.abc import Iterable, Iterator, Sequence
@@ -119,8 +120,10 @@ class Outputs:
         for folder in sorted({path.parent for path in self.paths}):
             new = [place for place in (folder, *folder.parents) if not place.exists()]
             files.ensure_writable(folder)
-            for place in new:  # the first file makes it: none may come
-                place.rmdir()
+            # The first file makes it: none may come. Another process may have begun to use it.
+            with contextlib.suppress(OSError):
+                for place in new:
+                    place.rmdir()
         if self.annotates:
             video_writer.choose_codec()
 

@@ -294,4 +294,4 @@ def _runs_near(folder: Path) -> str:
         return ""
     shown = ", ".join(units.shown_path(run) for run in newest[:_MOST_NAMED])
     more = f" and {len(newest) - _MOST_NAMED} more" if newest[_MOST_NAMED:] else ""
-    return f". There are {shown}{more}"
+    return f". Runs that are there: {shown}{more}"
