@@ -2,6 +2,7 @@
 
 ViolenceDetectionError            exit status 1
 ├── ConfigError                   exit status 2: wrong usage; says what must hold and what came
+│   └── FileKeyError              a key of a file that the user wrote; says it as it stands there
 ├── DatasetError                  a folder of videos that cannot be used
 ├── VideoError                    a video that cannot be read; stage one lists it and continues
 ├── CacheError                    cached features that are missing, damaged or of another space
@@ -23,6 +24,10 @@ class ViolenceDetectionError(Exception):
 
 class ConfigError(ViolenceDetectionError):
     exit_status = 2
+
+
+class FileKeyError(ConfigError):
+    pass
 
 
 class DatasetError(ViolenceDetectionError):

@@ -340,8 +340,8 @@ def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
     ("text", "message"),
     [
         ('{"epoch": 3}', "Unknown setting `epoch`. Did you mean `epochs`?"),
-        ('{"epochs": "3"}', "--epochs must be of type int. Received: epochs='3'"),
-        ('{"epochs": 0}', "--epochs must be >= 1. Received: epochs=0"),
+        ('{"epochs": "3"}', "`epochs` must be of type int. Received: epochs='3'"),
+        ('{"epochs": 0}', "`epochs` must be >= 1. Received: epochs=0"),
         ("[1]", "--config must hold a JSON object. Received: a list"),
         ("{", "--config must name a readable JSON file. Received: "),
     ],
@@ -421,7 +421,7 @@ def test_every_command_and_option_has_help_that_ends_with_an_example(name):
     for option in command.params:
         if isinstance(option, click.Option):
             assert option.help, f"--{option.name} of {name} is missing its help"
-    assert example_of(result.stdout).startswith(f"violence-detection {name} ")
+    assert f"{example_of(result.stdout)} ".startswith(f"violence-detection {name} ")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

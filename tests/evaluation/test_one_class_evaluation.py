@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from support.features import draw_features
 
+from violence_detection.commands.mine import mine_lines
 from violence_detection.errors import EvidenceError
+from violence_detection.evaluation.mining import MineStage
+from violence_detection.evaluation.mining_config import MineConfig
 from violence_detection.models.run import Run
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
@@ -90,3 +93,18 @@ def test_an_operating_point_is_chosen_on_normal_validation_videos(detector, eval
 def test_a_recall_cannot_be_asked_for(detector, evaluate):
     with pytest.raises(EvidenceError, match="no violent ones"):
         evaluate(detector, operating_point="recall=0.9")
+
+
+@pytest.mark.slow
+def test_mined_windows_have_a_score_and_no_label_that_the_dataset_lacks(detector, tmp_path):
+    table = tmp_path / "predictions.csv"
+    table.write_text("path,start_s,end_s,probability\nhall.mp4,0,2,0.9\n")
+    settings = {"threshold": 0.5, "output": str(tmp_path / "mined"), "show_frames": False}
+    config = MineConfig(predictions=str(table), **settings)
+    result = MineStage(str(detector), [], config).run()
+    assert "finds       what is unusual, not what is violent" in mine_lines(result)
+    page = (tmp_path / "mined" / "windows.html").read_text()
+    assert "takes for unusual" in page and "score of the unusual 0.9" in page
+    assert "probability" not in page[page.index("<header>") :]
+    (window,) = result.windows
+    assert " CLASS " in window.fight_command and " noFight " in window.label_command

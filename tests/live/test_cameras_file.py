@@ -6,8 +6,10 @@ import pickle
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from support.watch_files import write_cameras_file
 
+from violence_detection import cli
 from violence_detection.errors import ConfigError
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.configuration import cameras_file, config
@@ -200,12 +202,30 @@ def test_version_and_run_are_checked(tmp_path):
 
 def test_a_file_that_is_none_or_too_large_is_refused(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"CAMERAS must be a readable YAML file in UTF-8.*docs/cameras.yaml"
+        ConfigError, match=r"CAMERAS must be a readable YAML file in UTF-8.*`.* watch example`"
     ):
         cameras_file.read(tmp_path / "none.yaml", {})
     (tmp_path / "large.yaml").write_text("#" * 1_000_001)
     with pytest.raises(ConfigError, match="at most 1,000,000 bytes"):
         cameras_file.read(tmp_path / "large.yaml", {})
+
+
+def test_a_command_names_a_key_of_the_file_as_it_stands_there(tmp_path):
+    """`watch calibrate` has an option of the same name."""
+    alert = "{false_alarms_per_hour: -1}"
+    text = f"cameras: [{{name: door, source: 'rtsp://192.0.2.10/s', alert: {alert}}}]"
+    path = write_cameras_file(tmp_path, text)
+    answer = CliRunner().invoke(cli.main, ["watch", "calibrate", str(path), "door"])
+    assert answer.exit_code == 2
+    assert "cameras.yaml:4:" in answer.stderr and "`false_alarms_per_hour` must" in answer.stderr
+    assert "--false-alarms-per-hour" not in answer.stderr
+
+
+def test_a_command_without_a_file_says_how_to_get_one():
+    for words in (["watch", "check"], ["watch", "run"], ["users", "list"]):
+        answer = CliRunner().invoke(cli.main, words)
+        assert answer.exit_code == 2
+        assert "'CAMERAS.yaml'. `violence-detection watch example` prints one." in answer.stderr
 
 
 # -- passwords

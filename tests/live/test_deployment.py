@@ -130,7 +130,8 @@ def test_the_compose_file_names_what_exists():
 
 def test_the_example_of_the_guide_is_a_cameras_file(tmp_path):
     """Every one of its keys is read."""
-    example = (ROOT / "docs" / "cameras.yaml").read_text()
+    example = CliRunner().invoke(cli.main, ["watch", "example"]).stdout
+    assert example == (ROOT / "docs" / "cameras.yaml").read_text()
     path = write_cameras_file(tmp_path, "")
     path.write_text(example.replace("run: checkpoints/first", "run: run"))
     path.chmod(0o644)

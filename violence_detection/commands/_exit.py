@@ -65,7 +65,7 @@ class _ExitStatus:
             return 2
         except click.MissingParameter as error:
             path = error.ctx.command_path if error.ctx else "violence-detection"
-            advice = f"`{path} --help` has an example."
+            advice = getattr(error.param, "advice", f"`{path} --help` has an example.")
             return _fail(f"{error.format_message()} {advice}", error.exit_code)
         except click.ClickException as error:
             return _fail(error.format_message(), error.exit_code)

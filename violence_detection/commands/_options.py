@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from violence_detection import registry, units
 from violence_detection.commands._exit import CommonFlags, start_logging
 from violence_detection.commands._settings_file import read_settings
-from violence_detection.errors import ConfigError
+from violence_detection.errors import ConfigError, FileKeyError
 from violence_detection.settings import COMMON, GROUPS, Config, Setting
 
 
@@ -74,6 +74,17 @@ PATH = _Path(recorded=True)
 ANY_PATH = _Path(recorded=False)
 
 
+class _CamerasFile(click.Argument):
+    """The argument CAMERAS.yaml; the error without it says how to get one."""
+
+    advice = "`violence-detection watch example` prints one."
+
+
+def cameras_argument(name: str = "cameras") -> Callable:
+    """Decorates a command with the argument CAMERAS.yaml."""
+    return click.argument(name, cls=_CamerasFile, type=PATH, metavar="CAMERAS.yaml")
+
+
 def options_of(config: type[Config], *, writes: bool = True) -> Callable:
     """Decorates a command with the options of a config, in groups, and with the common options.
 
@@ -93,7 +104,7 @@ def options_of(config: type[Config], *, writes: bool = True) -> Callable:
             start_logging(common)
             file = values.pop("config")
             in_file = read_settings(Path(file)) if file else None
-            with _errors_name_options(config):
+            with _errors_name_options(config, in_file=(in_file or {}).keys() - flags.keys()):
                 settings = config.from_flags(flags, in_file)
                 return function(*args, settings, common, **values)
 
@@ -106,15 +117,22 @@ def options_of(config: type[Config], *, writes: bool = True) -> Callable:
 
 
 @contextlib.contextmanager
-def _errors_name_options(config: type[Config]) -> Iterator[None]:
-    """Context manager: an error that says `split_seed` says --split-seed, as the user types it."""
+def _errors_name_options(config: type[Config], in_file: Set[str]) -> Iterator[None]:
+    """Context manager: an error that says `split_seed` says --split-seed, as the user types it.
+
+    Args:
+        config: Class of the settings.
+        in_file: Settings that the file of --config gives: their errors name the key.
+    """
     flags = {setting.name: _flag(setting) for setting in config.settings()}
 
     def option(name: re.Match) -> str:
-        return flags.get(name[1], name[0])
+        return name[0] if name[1] in in_file else flags.get(name[1], name[0])
 
     try:
         yield
+    except FileKeyError:
+        raise
     except ConfigError as error:
         if str(error).startswith("Unknown setting"):  # a key of the file of --config
             raise

@@ -52,6 +52,8 @@ def mine_lines(result: "MineResult") -> list[str]:
         f"footage     {counted(result.videos, 'video')}, {hours_words(result.hours)}",
         f"alarms      {counted(result.alarms, 'window')} at or above {result.threshold:.3f}",
     ]
+    if result.is_one_class:
+        lines.append("finds       what is unusual, not what is violent")
     for window in result.windows:
         lines.append(f"{window.probability:.3f}       {window.span}  {window.path}")
     rest = [f"{count} {_REASONS[reason]}" for reason, count in result.left_out.items() if count]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Group, finish
-from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._options import cameras_argument, example, options_of
 from violence_detection.errors import ConfigError
 from violence_detection.live.access.config import ChangeConfig, RoleConfig, TokenConfig
 from violence_detection.live.access.roles import ROLES
@@ -18,7 +18,7 @@ from violence_detection.settings import CommandConfig
 if TYPE_CHECKING:
     from violence_detection.live.access.accounts import Accounts
 
-_FILE = click.argument("cameras_file", type=PATH, metavar="CAMERAS.yaml")
+_FILE = cameras_argument("cameras_file")
 _NAME = click.argument("name")
 
 
@@ -206,15 +206,16 @@ def _names(text: str | None, watched: Sequence[str]) -> tuple[str, ...] | None:
     """Names with commas; None, for all cameras, without a text or for `all`.
 
     Raises:
-        ConfigError: If one is no camera of the file: its user would see nothing.
+        ConfigError: If there is none, or one is no camera of the file: its user would see nothing.
     """
     if text is None or text.strip() == "all":
         return None
     names = tuple(filter(None, map(str.strip, text.split(","))))
-    if unknown := [name for name in names if name not in watched]:
+    unknown = [name for name in names if name not in watched]
+    if unknown or not names:
         raise ConfigError(
             f"--cameras must name cameras of the file ({', '.join(watched)}), or be all. "
-            f"Received: {', '.join(unknown)}"
+            f"Received: {', '.join(unknown) or 'none'}"
         )
     return names
 

@@ -1,5 +1,6 @@
 """The command `watch`: watches cameras, and says what happens, one line each."""
 
+import importlib.resources
 import json
 import shutil
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection.commands._exit import CommonFlags, Group, finish, prints_to_stderr
-from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._options import cameras_argument, example, options_of
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.live.configuration.config import WatchConfig
 from violence_detection.settings import CommandConfig
@@ -44,7 +45,23 @@ def watch() -> None:
     """Watch live cameras, and tell people and programs of possible violence.
 
     `watch CAMERAS.yaml` is short for `watch run CAMERAS.yaml`. The file names a run, the cameras,
-    and who is told; docs/live.md describes it."""
+    and who is told; `watch example` prints one."""
+
+
+@watch.command(
+    "example",
+    short_help="Print an example of a cameras file.",
+    epilog=example("violence-detection watch example"),
+)
+@options_of(CommandConfig, writes=False)
+def print_example(settings: CommandConfig, shared: CommonFlags) -> None:
+    """Print a cameras file with every key, to be edited.
+
+    `watch example > cameras.yaml` makes a file of it. Change the run, `data`, the cameras and the
+    sinks there, then `watch check` it."""
+    package = importlib.resources.files("violence_detection.live.configuration")
+    text = (package / "example_cameras.yaml").read_text()
+    finish({"example": text}, shared, text.splitlines(), as_is=True)
 
 
 @watch.command(
@@ -52,7 +69,7 @@ def watch() -> None:
     short_help="Watch the cameras of a file.",
     epilog=example("violence-detection watch run cameras.yaml --for 3600 --json"),
 )
-@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@cameras_argument()
 @options_of(WatchConfig, writes=False)
 def run(settings: WatchConfig, shared: CommonFlags, cameras: str) -> None:
     """Watch the cameras of a file, until a signal or for a while.
@@ -77,7 +94,7 @@ def run(settings: WatchConfig, shared: CommonFlags, cameras: str) -> None:
     short_help="Check the cameras and this machine.",
     epilog=example("violence-detection watch check cameras.yaml"),
 )
-@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@cameras_argument()
 @options_of(CommandConfig, writes=False)
 def check(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     """Open every camera of a file, and measure if this machine can judge them all.
@@ -96,7 +113,7 @@ def check(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     short_help="Say how a running watch is.",
     epilog=example("violence-detection watch status cameras.yaml"),
 )
-@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@cameras_argument()
 @options_of(CommandConfig, writes=False)
 def status(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     """Ask the watch that runs with a file for the state of its cameras and sinks, and estimate
@@ -175,7 +192,7 @@ def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
     short_help="Print a service of systemd.",
     epilog=example("violence-detection watch systemd cameras.yaml"),
 )
-@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@cameras_argument()
 @options_of(CommandConfig, writes=False)
 def systemd(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
     """Print the unit of a systemd service that watches the cameras of a file.
@@ -236,7 +253,13 @@ def lines_of(timezone: str, say: Callable[[str], None] = click.echo) -> Callable
         line = f"{messages.local_time(notice.at_ms, timezone)}  {_words(notice)}"
         if sys.stdout.isatty():  # which would break words
             columns = max(shutil.get_terminal_size().columns, 40)
-            line = textwrap.fill(line, columns, subsequent_indent="    ", break_long_words=False)
+            line = textwrap.fill(
+                line,
+                columns,
+                subsequent_indent="    ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         say(line)
 
     return show

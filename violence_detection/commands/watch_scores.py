@@ -12,7 +12,7 @@ from violence_detection.commands._exit import (
     prints_to_stderr,
     run_stage,
 )
-from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._options import cameras_argument, example, options_of
 from violence_detection.commands.watch import watch
 from violence_detection.live.configuration.config import CalibrateConfig, ReplayConfig
 from violence_detection.units import counted, hours_words, rate_words
@@ -28,7 +28,7 @@ _SHOWN = 20
     short_help="Replay kept scores with today's file.",
     epilog=example("violence-detection watch replay cameras.yaml --hours 24 --threshold 0.9"),
 )
-@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@cameras_argument()
 @options_of(ReplayConfig, writes=False)
 def replay(settings: ReplayConfig, shared: CommonFlags, cameras: str) -> None:
     """Send the kept scores of cameras through the alert policy once more.
@@ -92,7 +92,7 @@ def _comparison(camera: "CameraReplay") -> str:
         "violence-detection watch calibrate cameras.yaml door --false-alarms-per-hour 0.05"
     ),
 )
-@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@cameras_argument()
 @click.argument("camera")
 @options_of(CalibrateConfig)
 def calibrate(settings: CalibrateConfig, shared: CommonFlags, cameras: str, camera: str) -> None:

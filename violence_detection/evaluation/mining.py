@@ -53,6 +53,7 @@ class MineResult:
         unreadable: Videos that could not be read; they do not count.
         table, page: The files that were written.
         warnings: A line each.
+        is_one_class: The run learned from normal videos alone: its score says what is unusual.
     """
 
     run: Path
@@ -66,6 +67,7 @@ class MineResult:
     table: Path
     page: Path
     warnings: Sequence[str] = ()
+    is_one_class: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The object of `--json`; without the pictures."""
@@ -181,6 +183,7 @@ class MineStage:
             table=self._table,
             page=self._page,
             warnings=warnings,
+            is_one_class=bool(self._record.one_class),
         )
         rows = [window.as_dict() | {NEW_LABEL: ""} for window in result.windows]
         files.write_csv(self._table, (*_COLUMNS, *_SHEET_COLUMNS), rows)
@@ -192,6 +195,7 @@ class MineStage:
             hours=result.hours,
             alarms=result.alarms,
             normal_class=self._record.normal_class,
+            is_one_class=result.is_one_class,
             blurred=self._config.blur_faces,
         )
         return result
@@ -275,7 +279,8 @@ class MineStage:
 
     def _mined(self, name: str, window: Window, pictures: tuple[str, ...] | str) -> MinedWindow:
         _, *others = self._record.classes
-        violent = others[0] if len(others) == 1 else "CLASS"  # the person says which
+        # Else the person says which: a detector of the unusual has no violent class.
+        violent = others[0] if len(others) == 1 and not self._record.one_class else "CLASS"
         return MinedWindow(
             path=name,
             start_s=window.start_s,

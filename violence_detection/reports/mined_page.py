@@ -9,6 +9,7 @@ from typing import Any
 
 from violence_detection.reports import html
 from violence_detection.reports.findings import Finding
+from violence_detection.reports.mistakes import ONE_CLASS_SCORE, SCORE
 from violence_detection.system import files
 from violence_detection.units import counted, hours_words
 
@@ -17,12 +18,12 @@ _NOT_IN_TABLE = ("frames", "missing_reason")
 
 @dataclass(frozen=True)
 class MinedWindow:
-    """A window of quiet footage that a run takes for violence.
+    """A window of quiet footage that a run takes for violence, or for unusual.
 
     Attributes:
         path: The video, as it was given.
         start_s, end_s: Seconds from the start of the video.
-        probability: Of violence, in [0, 1].
+        probability: Of violence, or the score of the unusual, in [0, 1].
         recording: The recording that its label names.
         label_command: The command that makes it a normal part of the dataset.
         fight_command: The command for the case that there is violence in it.
@@ -64,6 +65,7 @@ def write_page(
     hours: float,
     alarms: int,
     normal_class: str,
+    is_one_class: bool,
     blurred: bool,
 ) -> None:
     """Writes a page that needs no network, no script and no other file.
@@ -72,27 +74,30 @@ def write_page(
         path: HTML file.
         windows: What it shows, the surest first.
         run: Name of the run.
-        threshold: The lowest probability of a window.
+        threshold: The lowest score of a window.
         hours: Length of the footage.
         alarms: Its windows at or above the threshold.
         normal_class: Its name.
+        is_one_class: The run learned from normal videos alone: its score says what is unusual.
         blurred: Whether people in the pictures are made hard to recognise.
 
     Raises:
         ViolenceDetectionError: If the page cannot be written.
     """
+    score_name = ONE_CLASS_SCORE if is_one_class else SCORE
     page = html.render_template(
         "mined_page.html.j2",
-        title=f"Quiet footage that {run} takes for violence",
+        title=f"Quiet footage that {run} takes for {'unusual' if is_one_class else 'violence'}",
         windows=windows,
         run=run,
         date=f"{datetime.now().astimezone():%-d %B %Y}",
         summary=f"{counted(alarms, 'window')} of {hours_words(hours)} "
-        f"{'has' if alarms == 1 else 'have'} a probability of "
+        f"{'has' if alarms == 1 else 'have'} a {score_name} of "
         f"{threshold:.3f} or more; {len(windows)} of them are shown, the surest first",
         verdict=_verdict(windows),
         findings=_findings(normal_class),
         normal_class=normal_class,
+        score_name=score_name,
         blurred=blurred,
     )
     files.write_text(path, page)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection.errors import ConfigError, RunError
+from violence_detection.errors import ConfigError, FileKeyError, RunError
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.configuration import sinks_section
 from violence_detection.live.configuration.camera_settings import (
@@ -101,7 +101,7 @@ def load(path: Path, environment: Mapping[str, str] | None = os.environ) -> Watc
         return result.settings
     first, *others = [error.text(path) for error in result.errors]
     if not others:
-        raise ConfigError(first)
+        raise FileKeyError(first)
     for error in [first, *others][:MAX_LISTED]:
         log.error(error)
     raise ConfigError(
@@ -121,7 +121,7 @@ def _read_text(path: Path) -> tuple[str, bool]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
             f"CAMERAS must be a readable YAML file in UTF-8. Received: {path} ({reason}). "
-            "docs/cameras.yaml is an example"
+            "`violence-detection watch example` prints one"
         ) from error
     if len(content) > MAX_BYTES:
         raise ConfigError(

@@ -211,7 +211,8 @@ class CalibrationStage:
         per_hour = self._config.false_alarms_per_hour or camera.settings.alert.false_alarms_per_hour
         if per_hour is None:
             raise ConfigError(
-                "--false-alarms-per-hour must be given, or `false_alarms_per_hour` in the file. "
+                "--false-alarms-per-hour must be given, or the camera's alert must have the key "
+                "false_alarms_per_hour in the file. "
                 "Received: neither"
             )
         to_ms = int(1000 * self._clock())
