@@ -9,6 +9,8 @@ from support.features import draw_features
 from support.videos import draw_video
 
 from violence_detection import cli
+from violence_detection.commands.doctor import _next
+from violence_detection.experiments.doctor_config import DoctorConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.heads import linear
 from violence_detection.system.check_list import CheckList
@@ -118,3 +120,10 @@ def test_a_folder_that_cannot_be_written_is_a_finding(tmp_path, monkeypatch):
 def test_features_and_videos_together_are_wrong_usage(tmp_path):
     words = ["doctor", "--features", "a", "--dataset-path", "b"]
     assert CliRunner().invoke(cli.main, words).exit_code == 2
+
+
+def test_the_next_command_is_the_training_that_was_rehearsed():
+    asked = {"dataset_path": "videos", "use_class_weights": False, "weight_decay": 0.0}
+    assert _next(DoctorConfig.from_flags(asked)).split(" train ")[1].split() == (
+        "--dataset-path videos --weight-decay 0.0 --no-use-class-weights".split()
+    )

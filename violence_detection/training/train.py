@@ -202,7 +202,6 @@ class TrainingStage:
                     classes_of(videos, config.normal_class)  # says what to do
                 training_readiness.check_trainable(videos, split, config.normal_class)
             classes = 2 if config.one_class else len(folder.labels)
-        if config.dataset_path is not None:
             segments = config.extract.segments
         else:
             segments = FeatureCache.open(config.features).space().segments
