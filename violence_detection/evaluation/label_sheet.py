@@ -1,7 +1,7 @@
 """Writes all labels of a table that a reviewer filled in, such as label_next.csv."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.evaluation.config import LabelConfig
 from violence_detection.evaluation.labelling import LabelResult, LabelStage
 from violence_detection.system import progress
+from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class LabelSheetStage:
                 f"({len(rows)} without one)"
             )
         with progress.track("Checking", len(self._rows), "videos") as step:
-            labels = tuple(self._results("prepare", step))
+            labels = tuple(self._results(LabelStage.prepare, step))
         self._check_given_once(labels)
         return LabelSheetResult(labels, len(rows) - len(labels), dry_run=True)
 
@@ -88,7 +89,7 @@ class LabelSheetStage:
         """
         checked = self.prepare()
         with progress.track("Labelling", len(self._rows), "videos") as step:
-            labels = tuple(self._results("run", step))
+            labels = tuple(self._results(LabelStage.run, step))
         return LabelSheetResult(labels, checked.left_out, dry_run=False)
 
     def _check_given_once(self, labels: Sequence[LabelResult]) -> None:
@@ -105,9 +106,11 @@ class LabelSheetStage:
                     f"{result.video} ({result.label}, and {label} on line {line_before})"
                 )
 
-    def _results(self, method: str, step: progress.Steps) -> Iterator[LabelResult]:
+    def _results(
+        self, method: Callable[[LabelStage], LabelResult], step: progress.Steps
+    ) -> Iterator[LabelResult]:
         """The result of a method of `LabelStage` for each row."""
-        for line, cells in self._rows.items():
+        for number, (line, cells) in enumerate(self._rows.items()):
             given: dict[str, Any] = {
                 name: cells[name].strip() for name in _SETTINGS if cells.get(name, "").strip()
             }
@@ -121,9 +124,12 @@ class LabelSheetStage:
                     config,
                     force=self._force,
                 )
-                yield getattr(stage, method)()
+                yield method(stage)
             except ViolenceDetectionError as error:
-                raise type(error)(f"{self._table.name}, line {line}: {error}") from error
+                text = f"{self._table.name}, line {line}: {error}"
+                if method is LabelStage.run and number:  # the dataset has changed meanwhile
+                    text += f" ({counted(number, 'label')} above it were written)"
+                raise type(error)(text) from error
             step()
 
 
