@@ -1,5 +1,6 @@
 """The cache commands from the command line: JSON, exit status, and the default folders."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from support.folders import ROOT, tree_of
 from support.training import train_quickly
 
 from violence_detection import cli, units
+from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 
 
@@ -84,6 +86,15 @@ def test_export_and_import_are_two_commands(features, folder):
     assert tree_of(Path(imported["features"]))[-1].startswith("violent/")
     assert call("import", "out.h5", "--cache-dir", "other").exit_code == 2
     assert call("import", "out.h5", "--cache-dir", "other", "--force").exit_code == 0
+
+
+def test_an_export_that_leaves_a_video_out_exits_with_3(features, folder):
+    cache = FeatureCache.open(features)
+    first, *others = cache.entries()
+    cache.write_manifest([dataclasses.replace(first, status="failed", error="torn"), *others])
+    result = answer("export", features, "--output", "out.h5", status=3)
+    assert result["left_out"] == [{"path": first.path, "reason": "torn"}]
+    assert result["videos"] == 31 and (folder / "out.h5").is_file()
 
 
 def test_an_import_that_leaves_clips_out_exits_with_3(folder, rng):

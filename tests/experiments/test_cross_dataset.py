@@ -194,6 +194,14 @@ def test_another_feature_space_is_refused_with_what_differs(drawn, tmp_path):
         matrix((drawn[0], str(east)), tmp_path / "runs")
 
 
+def test_joined_features_of_one_space_are_accepted(drawn, tmp_path):
+    part = FeatureCache.open(drawn[0]).space().as_dict()
+    joined = part | {"backbone": "joined", "parts": [part, part]}
+    folders = [draw(tmp_path, name, feature_space=joined) for name in ("north", "east")]
+    assert FeatureCache.open(folders[0]).space().parts
+    assert stage_of(map(str, folders), tmp_path / "runs").prepare()["trainings"] == 2
+
+
 def test_classes_that_cannot_be_matched_are_refused_before_any_training(drawn, tmp_path):
     east = draw(tmp_path, "east", labels=("normal", "kick", "punch"))
     with pytest.raises(CacheError, match="Received: kick, punch"):

@@ -155,14 +155,21 @@ def export(settings: CacheExportConfig, shared: CommonFlags, features: str) -> N
     """Write the features of a folder into one HDF5 file, for other programs and machines.
 
     It holds features float16 (N, T, D), labels int64 with the attribute `classes`, paths, groups
-    and splits, and as attributes the feature space. `cache import` reads it back."""
+    and splits, and as attributes the feature space. `cache import` reads it back. Videos without
+    features are left out and listed; then it exits with status 3."""
 
     def make() -> Any:
         from violence_detection.features.feature_export import CacheExport
 
         return CacheExport(features, output=settings.output, force=shared.force)
 
-    run_stage(make, shared, lines=_export_lines, plan_lines=_export_lines)
+    run_stage(
+        make,
+        shared,
+        lines=_export_lines,
+        plan_lines=_export_lines,
+        failed=lambda result: len(result.left_out),
+    )
 
 
 def _export_lines(result: "CacheExportResult") -> list[str]:

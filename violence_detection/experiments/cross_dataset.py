@@ -222,7 +222,7 @@ def open_datasets(features: Sequence[str], normal_class: str | None) -> list[Dat
     differing = [
         f"{item.cache.dir}: {difference}"
         for item in datasets[1:]
-        if (difference := item.cache.space().differing(vars(first.space())))
+        if (difference := item.cache.space().differing(first.space().as_dict()))
     ]
     if differing:
         raise CacheError(

@@ -168,12 +168,16 @@ class FeatureSpace:
     def differing(self, wanted: Mapping[str, Any]) -> str:
         """The fields that differ from another space, as `as_dict` gives it: `frames 20, not 16`.
 
-        Differences are separated by `; `; the text is empty if there are none.
+        Differences are separated by `; `; the text is empty if there are none. Of a digest it has
+        eight digits.
         """
+        pairs = {name: (value, wanted.get(name)) for name, value in self.as_dict().items()}
+        if pairs["weights_digest"][0] and pairs["weights_digest"][1]:
+            pairs["weights_digest"] = tuple(digest[:8] for digest in pairs["weights_digest"])
         return "; ".join(
-            f"{name} {value}, not {wanted.get(name)}"
-            for name, value in self.as_dict().items()
-            if value != wanted.get(name)
+            f"{name} {value or 'none'}, not {other or 'none'}"
+            for name, (value, other) in pairs.items()
+            if value != other
         )
 
     @classmethod
