@@ -330,7 +330,11 @@ def sheet(root, run_dir, tmp_path):
 
 
 def test_a_table_labels_the_rows_that_are_filled_in(root, sheet, clip):
-    rows = ["violent/0.mp4;0.9;;;normal", "violent/1.mp4;0.8;;;", f"{clip};0.7;1.5;2.5;violent"]
+    rows = [
+        "violent/0.mp4;0.9;;;normal",
+        "violent/1.mp4;0.8;;;",
+        f"{clip};0.7;1,5;0:00:02.5;violent",
+    ]
     planned = json.loads(sheet(*rows, words=("--dry-run", "--json")).stdout)
     assert planned["dry_run"] and not (root / "videos.csv").exists()
     result = sheet(*rows, words=("--reviewer", "ann"))
@@ -347,7 +351,10 @@ def test_a_table_labels_the_rows_that_are_filled_in(root, sheet, clip):
     [
         (["violent/0.mp4;;;;normal", "gone.mp4;;;;normal"], "label_next.csv, line 3: VIDEO must"),
         (["violent/0.mp4;;;;fight"], "label_next.csv, line 2: LABEL must be a known class"),
-        (["violent/0.mp4;;x;2;normal"], "label_next.csv, line 2: start_s must be seconds"),
+        (
+            ["violent/0.mp4;;x;2;normal"],
+            "label_next.csv, line 2: start_s must be a number of seconds",
+        ),
         (["violent/0.mp4;;;;"], "must have a label in the column new_label"),
         (
             ["violent/0.mp4;;;;normal", "violent/0.mp4;;;;violent"],

@@ -14,7 +14,7 @@ from violence_detection.datasets.split_words import split_of_word
 from violence_detection.datasets.table_file import TableFile
 from violence_detection.datasets.video_files import FoundFiles
 from violence_detection.datasets.videos import Video
-from violence_detection.errors import DatasetError
+from violence_detection.errors import DatasetError, ViolenceDetectionError
 from violence_detection.units import counted
 
 _CLOCK = re.compile(r"(\d+):([0-5]?\d):([0-5]?\d(?:[.,]\d+)?)")
@@ -103,7 +103,9 @@ def _video_of_row(row: Mapping[str, str], number: int, table: TableFile, path: s
     split = split_of_word(word)
     if word and not split:
         raise invalid("split must be train, validation or test", word)
-    start_s, end_s = (_seconds(row.get(name) or "", name, invalid) for name in ("start_s", "end_s"))
+    start_s, end_s = (
+        seconds_of(row.get(name) or "", name, invalid) for name in ("start_s", "end_s")
+    )
     if (start_s is None) != (end_s is None) or (start_s is not None and not start_s < end_s):
         raise invalid(
             "start_s and end_s must be given together, start first", f"{start_s}, {end_s}"
@@ -124,8 +126,16 @@ def camera_and_time(row: Mapping[str, str]) -> tuple[str, str]:
     return camera, iso_time(row.get("recorded_at") or "")
 
 
-def _seconds(text: str, name: str, invalid: Callable[[str, str], DatasetError]) -> float | None:
-    """Seconds as `2.5`, `2,5` or `0:01:02.5`."""
+def seconds_of(
+    text: str, name: str, invalid: Callable[[str, str], ViolenceDetectionError]
+) -> float | None:
+    """Seconds of a cell such as `2.5`, `2,5` or `0:01:02.5`; None for an empty one.
+
+    Args:
+        text: The cell.
+        name: Its column.
+        invalid: Makes the error of another text: of what must hold, and the text.
+    """
     text = text.strip()
     if not text:
         return None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets import table_file
+from violence_detection.datasets.video_table import seconds_of
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.evaluation.config import LabelConfig
 from violence_detection.evaluation.labelling import LabelResult, LabelStage
@@ -115,7 +116,11 @@ class LabelSheetStage:
                 name: cells[name].strip() for name in _SETTINGS if cells.get(name, "").strip()
             }
             try:
-                times = {name: _seconds(name, given[name]) for name in given if name in _TIMES}
+                times = {
+                    name: seconds_of(given[name], name, _invalid)
+                    for name in given
+                    if name in _TIMES
+                }
                 config = self._config.with_settings(table=None, **given | times)
                 stage = LabelStage(
                     self._run_dir,
@@ -133,8 +138,5 @@ class LabelSheetStage:
             step()
 
 
-def _seconds(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"{name} must be seconds, as in 12.5. Received: {text}") from error
+def _invalid(must: str, received: str) -> ConfigError:
+    return ConfigError(f"{must}. Received: {received}")
