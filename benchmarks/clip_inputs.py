@@ -73,7 +73,7 @@ class Clip:
 
     @functools.cached_property
     def people_map(self) -> np.ndarray:
-        """How often a person's box covers a cell of a reduced frame, (rows, 64)."""
+        """The number of people's boxes over each cell of a reduced frame, (rows, 64)."""
         rows, columns = self.changes.shape
         covered = np.zeros((rows, columns))
         for box in np.concatenate(self.people):

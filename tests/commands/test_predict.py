@@ -70,10 +70,14 @@ def test_segments_have_their_time_by_the_clock_where_it_is_known():
 
 
 def test_files_that_the_run_was_trained_on_are_named():
-    one = SourcePrediction("a.mp4", FIGHT, training_split="train")
-    lines = _lines(dataclasses.replace(RESULT, videos=(one,)))
+    video = SourcePrediction("a.mp4", FIGHT, training_split="train")
+    lines = _lines(dataclasses.replace(RESULT, videos=(video,)))
     assert lines[-1].startswith("caution     the run learned from this video: its probability")
-    videos = (one, RESULT.videos[1], SourcePrediction("d.mp4", FIGHT, training_split="validation"))
+    videos = (
+        video,
+        RESULT.videos[1],
+        SourcePrediction("d.mp4", FIGHT, training_split="validation"),
+    )
     lines = _lines(dataclasses.replace(RESULT, videos=videos))
     assert "learned from or was chosen on 2 of these videos (a.mp4, d.mp4)" in lines[-1]
 
