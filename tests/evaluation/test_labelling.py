@@ -369,6 +369,13 @@ def test_a_table_with_a_wrong_row_labels_nothing(root, sheet, rows, message):
     assert not (root / "videos.csv").exists()
 
 
+def test_a_table_without_its_columns_is_refused(sheet):
+    result = sheet("a.mp4;violent", header="video;label")
+    assert result.exit_code == 1
+    assert "must have the columns path,new_label. Received: video,label" in result.stderr
+    assert "rename video to path" in result.stderr
+
+
 def test_a_label_is_given_once(run_dir):
     for words, message in (
         (["a.mp4"], "LABEL must be given, or --table"),

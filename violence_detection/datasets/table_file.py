@@ -146,7 +146,9 @@ def _read_bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DatasetError(f"{path.name} must be readable. Received: {path} ({error})") from error
+        raise DatasetError(
+            f"{path.name} must be readable. Received: {path} ({error.strerror})"
+        ) from error
     if content.startswith(b"PK\x03\x04") or content.startswith(b"\xd0\xcf\x11\xe0"):
         raise DatasetError(
             f"{path.name} must be a text with separators; save the workbook as CSV UTF-8. "
@@ -269,10 +271,10 @@ def _column_names(header: Sequence[str]) -> list[str]:
 
 
 def may_mean(column: str, name: str) -> bool:
-    """True if people use the name of a column for the column `name` of a videos.csv."""
+    """True if people use the name of a column for the column `name` of a table of videos."""
     plain = column.strip().lower()
     is_frame_or_ms = re.fullmatch(rf"{name.removesuffix('_s')}_?(frames?|ms|idx)", plain)
-    return plain in _SYNONYMS[name] or (name.endswith("_s") and bool(is_frame_or_ms))
+    return plain in _SYNONYMS.get(name, ()) or (name.endswith("_s") and bool(is_frame_or_ms))
 
 
 def _check_columns(columns: Sequence[str], path: Path, needed: Sequence[str]) -> None:
@@ -288,9 +290,11 @@ def _check_columns(columns: Sequence[str], path: Path, needed: Sequence[str]) ->
     if not hints and any("." in column for column in columns):
         hints = ["the first line must name the columns"]
     hint = f" ({'; '.join(hints)})" if hints else ""
+    columns_text = ",".join(needed)
+    if tuple(needed) == TABLE_COLUMNS[:2]:
+        columns_text += "[,split][,group][,start_s,end_s]"
     raise DatasetError(
-        f"{path.name} must have the columns path,label[,split][,group][,start_s,end_s]. "
-        f"Received: {listed}{hint}"
+        f"{path.name} must have the columns {columns_text}. Received: {listed}{hint}"
     )
 
 
