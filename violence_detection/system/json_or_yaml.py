@@ -66,5 +66,9 @@ def _parse_yaml(text: str, pairs: Pairs) -> Any:
     Loader.add_constructor(f"{_TAG}map", named_values)
     try:
         return yaml.load(text, Loader=Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{place}{error.problem or error.context}") from error
     except yaml.YAMLError as error:
         raise ValueError(error) from error
