@@ -81,6 +81,7 @@ def test_the_table_is_one_for_label_table(mine, videos, tmp_path, trained):
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["new_label"] for row in rows] == ["", ""]
+    assert f"--table {path} --excerpt" in path.with_suffix(".html").read_text()
     rows[0]["new_label"] = "noFight"
     with open(path, "w", newline="") as file:
         table = csv.DictWriter(file, rows[0])

@@ -210,7 +210,7 @@ def test_an_empty_split_still_has_a_page(page):
     assert "This split has no normal video" in words(page(mistakes=none, **changes))
 
 
-def test_mistakes_are_shown_with_frames_and_attention_where_they_exist(page):
+def test_mistakes_are_shown_with_frames_and_attention_where_they_exist(page, tmp_path):
     shown = mistake("c d.mp4", "calm", 0.45, "<fight>", frames=[JPEG], attention=[0.1, 0.2, 0.7])
     text = page(mistakes=dataclasses.replace(WORST, false_alarms=[shown]))
     misses, alarms = text.split("Flagged normal videos")
@@ -224,6 +224,8 @@ def test_mistakes_are_shown_with_frames_and_attention_where_they_exist(page):
     assert "0.41 below the threshold ·" in words(misses)
     command = "violence-detection label 'checkpoints/night & day' 'c d.mp4' '<fight>'"
     assert command in html.unescape(alarms)
+    table = f"label 'checkpoints/night & day' --table {tmp_path}/label_next.csv"
+    assert table in html.unescape(text)
 
 
 def test_a_report_with_blurred_people_states_the_limits_of_blurring(page):

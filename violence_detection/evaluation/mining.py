@@ -196,6 +196,7 @@ class MineStage:
             alarms=result.alarms,
             normal_class=self._record.normal_class,
             is_one_class=result.is_one_class,
+            table_command=self._table_command(),
             blurred=self._config.blur_faces,
         )
         return result
@@ -303,6 +304,14 @@ class MineStage:
         words += ["--start-s", f"{window.start_s:.10g}", "--end-s", f"{window.end_s:.10g}"]
         if name not in self._known:
             words += ["--group", self._recordings[name], "--split", "train", "--excerpt"]
+        if self._config.dataset_path:
+            words += ["--dataset-path", self._config.dataset_path]
+        return shlex.join(words)
+
+    def _table_command(self) -> str:
+        """The command that writes the labels of the table."""
+        words = ["violence-detection", "label", str(self._run.dir.resolve())]
+        words += ["--table", str(self._table.resolve()), "--excerpt"]
         if self._config.dataset_path:
             words += ["--dataset-path", self._config.dataset_path]
         return shlex.join(words)

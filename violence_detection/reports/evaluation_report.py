@@ -1,6 +1,7 @@
 """The HTML report of an evaluation: a summary in plain words first, then every metric."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -128,6 +129,10 @@ def write_report(
         distance_of=lambda row: _distance(row, result.threshold),
         score_name=ONE_CLASS_SCORE if result.is_one_class else SCORE,
         command_of=lambda row: row.label_command(context.run_path, _class_to_label(row, result)),
+        table_command=shlex.join(
+            ["violence-detection", "label", context.run_path, "--table"]
+            + [files.shown_path(str(path.with_name("label_next.csv")))]
+        ),
         baselines=evaluation_tables.baseline_rows(result),
         threshold_lines=list(_threshold_lines(result, context)),
         achieved=list(evaluation_tables.achieved_rows(result.operating_point)),

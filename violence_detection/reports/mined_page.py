@@ -66,6 +66,7 @@ def write_page(
     alarms: int,
     normal_class: str,
     is_one_class: bool,
+    table_command: str,
     blurred: bool,
 ) -> None:
     """Writes a page that needs no network, no script and no other file.
@@ -79,6 +80,7 @@ def write_page(
         alarms: Its windows at or above the threshold.
         normal_class: Its name.
         is_one_class: The run learned from normal videos alone: its score says what is unusual.
+        table_command: The command that writes the labels of the table beside the page.
         blurred: Whether people in the pictures are made hard to recognise.
 
     Raises:
@@ -98,6 +100,7 @@ def write_page(
         findings=_findings(normal_class),
         normal_class=normal_class,
         score_name=score_name,
+        table_command=table_command,
         blurred=blurred,
     )
     files.write_text(path, page)
