@@ -15,7 +15,7 @@ batch by a view of these kinds, which FEATURES_DIR must have (`extract-features 
 --view-kinds blur,noise`). The last column of a table has another threshold for each condition and
 fold: that with the highest balanced accuracy on the other folds' clips under the same condition. It
 shows how much of a loss is the threshold's. --reuse-views takes the features of a condition from
-the views where it can: no file is written, and a smaller picture is enlarged to its first size.
+the views where it can: no file is written.
 """
 
 import argparse

@@ -11,8 +11,8 @@ from violence_detection.video.views import View
 class ViewMotion:
     """The summed changes of a clip, as it is and in each view that moves the picture.
 
-    A mirrored, turned or shaken picture has its motion elsewhere. A worse picture has it where it
-    was: such a view shares the region of the clip as it is, which costs nothing.
+    A mirrored, turned, shaken or smaller picture has its motion in other pixels. A worse picture
+    has it where it was: such a view shares the region of the clip as it is, which costs nothing.
     """
 
     def __init__(self, views: Sequence[View]) -> None:

@@ -39,11 +39,12 @@ class View:
 
     @property
     def moves(self) -> bool:
-        """True if `degrade` moves what the picture shows."""
+        """True if what the picture shows has other pixels after `degrade`."""
         return bool(self.kind) and registry.load("corruptions", self.kind).moves
 
     def degrade(self, frame: np.ndarray, number: int) -> np.ndarray:
-        """A whole frame under the corruption, uint8 (H, W, 3) of (H, W, 3).
+        """A whole frame under the corruption, uint8 (h, w, 3) of (H, W, 3); `downscale` and `crop`
+        make it smaller.
 
         Args:
             frame: BGR.
@@ -51,11 +52,7 @@ class View:
         """
         if not self.kind:
             return frame
-        changed = _frame_change(self.kind, self.seed)(frame, number)
-        if changed.shape != frame.shape:  # downscale, crop: the rest works in the frame's pixels
-            size = frame.shape[1], frame.shape[0]
-            changed = cv2.resize(changed, size, interpolation=cv2.INTER_LINEAR)
-        return changed
+        return _frame_change(self.kind, self.seed)(frame, number)
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
         """The view of a frame, uint8 (h, w, 3) of (H, W, 3)."""

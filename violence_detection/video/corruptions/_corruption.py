@@ -55,7 +55,7 @@ class PictureChange:
             the change of a frame. What moves or is new in each frame depends on the number of the
             frame and the draw alone, so that a frame is changed alike however often and in whatever
             order it is read.
-        moves: True if what the picture shows is elsewhere in it afterwards.
+        moves: True if what the picture shows has other coordinates afterwards, in pixels.
     """
 
     draw: Callable[[np.random.Generator], FrameChange]

@@ -24,4 +24,4 @@ def build(*, side: Annotated[int, Range(8, 4320)] = 90) -> PictureChange:
         size = (max(2, round(scale * width)), max(2, round(scale * height)))
         return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
 
-    return each_frame(shrink)
+    return each_frame(shrink, moves=True)
