@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from violence_detection.commands._exit import RESUMES, CommonFlags, Group, Stage, run_stage
+from violence_detection.commands._exit import CommonFlags, Group, Stage, run_stage
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.federated import config
@@ -47,7 +47,7 @@ def federate() -> None:
 
 
 @federate.command(
-    started_again=RESUMES,
+    started_again="the same command with --run, and the name of the new run's folder, will resume",
     short_help="All sites on this machine.",
     epilog=example(
         "violence-detection federate simulate features_a features_b --rounds 20 --local-epochs 5"
@@ -58,8 +58,8 @@ def federate() -> None:
 def simulate(settings: config.SimulateConfig, flags: CommonFlags, clients: tuple[str, ...]) -> None:
     """Train over folders of features, each of them a site, on this machine.
 
-    The same files are written and read as between real sites. The same command again resumes it;
-    exits with status 3 if something had no part in a round."""
+    The same files are written and read as between real sites. With --run, the same command again
+    resumes it. Exits with status 3 if something had no part in a round."""
 
     def stage() -> Stage:
         from violence_detection.federated.simulation import SimulationStage

@@ -25,25 +25,31 @@ def attention_weights(classifier: "keras.Model", features: np.ndarray) -> dict[s
 
     if len(features.shape) == 4:  # a video in segments has no weights of its own
         return {}
-    inputs = tf.constant(features, tf.float32)
-    return {name: weights.numpy() for name, weights in _weights(classifier)(inputs).items()}
+    weights = _weights(classifier)
+    if weights is None:
+        return {}
+    by_layer = weights(tf.constant(features, tf.float32))
+    return {name: weights.numpy() for name, weights in by_layer.items()}
 
 
 @functools.lru_cache(maxsize=2)
-def _weights(classifier: "keras.Model") -> Callable:
-    """A graph from features to the weights of all layers."""
+def _weights(classifier: "keras.Model") -> Callable | None:
+    """A graph from features to the weights of all layers; None without such a layer."""
     import tensorflow as tf
 
     parts = list(_pooling_layers(classifier))
+    if not parts:
+        return None
 
-    @tf.function(reduce_retracing=True)
     def weights(inputs):
         by_layer = {}
         for name, before, layer in parts:
             _, by_layer[name] = layer(before(inputs, training=False), return_weights=True)
         return by_layer
 
-    return weights
+    # By `partial` TensorFlow does not take the graphs of several models for one that is traced
+    # again and again, and does not warn.
+    return tf.function(functools.partial(weights), reduce_retracing=True)
 
 
 def _pooling_layers(

@@ -5,6 +5,7 @@ then clipped, then applied. The loss is divided by the videos of the whole batch
 replica's part. One device and many use the same code.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 
@@ -80,7 +81,9 @@ class TrainingStep:
         # A graph of its own: Keras never releases the graph in which an optimizer is applied.
         self._applied = tf.function(self._apply)
         self._one_step = tf.function(self._train_step)
-        self._some_steps = tf.function(self._train_steps)
+        # Each fold and member has a graph of its own. TensorFlow would take the sixth for a graph
+        # that is traced again and again, and warn: by `partial` it does not know them as one.
+        self._some_steps = tf.function(functools.partial(self._train_steps))
 
     def __call__(self, batch: tuple) -> dict[str, tf.Tensor]:
         """Trains on one batch of features (B, T, D), in float16 or float32, targets (B, K) and
