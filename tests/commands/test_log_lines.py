@@ -1,9 +1,13 @@
 """Lines of the log beside a progress bar, on a terminal."""
 
+import errno
+import io
 import os
 import pty
 import subprocess
 import sys
+
+from violence_detection.commands._exit import CommonFlags, log, start_logging
 
 PROGRAM = """
 from violence_detection.commands._exit import CommonFlags, log, prints_to_stderr, start_logging
@@ -27,3 +31,19 @@ def test_a_line_of_the_log_is_printed_above_the_bar():
     assert "Folds" in shown
     for number in (1, 2):
         assert f"\x1b[2Kfold {number} is done\r\n" in shown
+
+
+class FullDisk(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_line_that_finds_no_room_ends_nothing(monkeypatch):
+    before = log.handlers, log.level, log.propagate
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    try:
+        start_logging(CommonFlags(json=False, verbose=False, quiet=False, debug=False))
+        log.warning("The event store must be writable.")
+    finally:
+        log.handlers, log.propagate = before[0], before[2]
+        log.setLevel(before[1])

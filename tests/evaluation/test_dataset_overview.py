@@ -70,7 +70,7 @@ def test_the_command_writes_a_page_and_replaces_none(folder, tmp_path):
     text = page.read_text()
     assert "Lobby &lt;2&gt;" in text
     assert "fight &amp; run" in text
-    assert "calm/broken.mp4" in text
+    assert "calm/broken.mp4" in text.replace("<wbr>", "")
     assert "within about" in text
     again = CliRunner().invoke(cli.main, arguments)
     assert again.exit_code == 2

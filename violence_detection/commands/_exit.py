@@ -226,7 +226,13 @@ class _Stderr(logging.Handler):
             text = _broken(f"Warning: {self.format(record)}")
             text = text.replace("Warning:", _coloured("Warning:", "yellow"), 1)
         # Not err=True: click then writes past the bar, which prints such lines above itself.
-        click.echo(text, file=sys.stderr)
+        try:
+            click.echo(text, file=sys.stderr)
+        except BrokenPipeError:
+            raise
+        except OSError:
+            # stderr is a file on a full disk: a line less must not end a watch of cameras.
+            pass
 
 
 def _broken(text: str) -> str:

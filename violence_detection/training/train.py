@@ -182,7 +182,7 @@ class TrainingStage:
     def _check_settings(self) -> None:
         """Checks everything that can be checked before hours of extraction: labels, head, loss,
         augmentation, initial weights, machines."""
-        config, classes = self._config, 2
+        config, classes, segments = self._config, 2, 1
         if config.dataset_path is not None:
             folder = video_folder.read_folder(
                 Path(config.dataset_path),
@@ -203,13 +203,7 @@ class TrainingStage:
                 training_readiness.check_trainable(videos, split, config.normal_class)
             classes = 2 if config.one_class else len(folder.labels)
             segments = config.extract.segments
-        else:
-            segments = FeatureCache.open(config.features).space().segments
-        if config.one_class:
-            check_whole(segments, "train --one-class")
-        model_parts.check_parts(
-            config.model, config.batches.augment, classes=classes, segments=segments
-        )
+        self._check_model(classes, segments)
         if config.observation.tracker:
             from violence_detection.training import trackers
 
@@ -226,6 +220,13 @@ class TrainingStage:
             members=config.members,
         )
 
+    def _check_model(self, classes: int, segments: int) -> None:
+        if self._config.one_class:
+            check_whole(segments, "train --one-class")
+        model_parts.check_parts(
+            self._config.model, self._config.batches.augment, classes=classes, segments=segments
+        )
+
     def _check_videos(self, cache: FeatureCache) -> tuple[list[ManifestEntry], list[str]]:
         """The usable videos of a cache and their classes, once they fit the settings.
 
@@ -239,10 +240,13 @@ class TrainingStage:
         entries = run_setup.read_entries(
             self._run, cache, resume=config.resume, own_split=config.own_split
         )
+        segments = cache.space().segments
         if config.one_class:
+            self._check_model(2, segments)
             self._calibration = CalibrationPlan()
             return one_class.check_videos(entries, config)
         classes = classes_of(entries, config.normal_class)
+        self._check_model(len(classes), segments)
         if self._initial_weights and not self._is_started:
             self._initial_weights.check(cache, classes)
         ClassThresholds.from_text(config.decision.class_threshold, classes, 0.5)
