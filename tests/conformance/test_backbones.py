@@ -89,13 +89,10 @@ def each(request) -> str:
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(name, marks=() if name in ("mobilenet", "efficientnetb0") else thorough)
-        for name in NAMES
-    ],
+    params=[pytest.param(name, marks=() if name == "mobilenet" else thorough) for name in NAMES],
 )
 def some(request) -> str:
-    """The names of two backbones, for what is the same code for all."""
+    """The name of a backbone, for what is the same code for all; of each in the thorough tests."""
     return request.param
 
 

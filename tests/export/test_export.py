@@ -148,7 +148,10 @@ def three_classes(tmp_path_factory) -> Path:
     )
 
 
-@pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.05)])
+@pytest.mark.parametrize(
+    ("precision", "within"),
+    [pytest.param("float16", 1e-3, marks=pytest.mark.thorough), ("int8", 0.05)],
+)
 def test_a_run_of_three_classes_is_written_in_fewer_bits(
     precision, within, three_classes, tmp_path
 ):

@@ -141,7 +141,7 @@ def test_the_kept_model_has_the_border_of_its_own_normal_clips(features, tmp_pat
     np.testing.assert_allclose(answers.probability[:, 1], answers.anomaly_score)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_compiled_by_xla_every_output_learns_the_same(features, tmp_path):
     still = ALL.replace("units=6", "units=6, dropout=0.0").replace("size=3", "size=3, noise=0.0")
     asked = {"outputs": still, "output_weights": "dynamic"}
