@@ -362,7 +362,13 @@ def test_a_camera_has_the_prediction_of_its_file_and_its_windows_come_at_once(pr
 
         ((_, by_camera),) = live.predict_all([source], note)
     by_file = predictor.predict_video(path)
-    assert by_camera.windows == by_file.windows and by_camera.segments == by_file.segments
+    assert len(by_camera.windows) == len(by_file.windows)
+    for live_window, window in zip(by_camera.windows, by_file.windows, strict=True):
+        assert (live_window.start_s, live_window.end_s) == (window.start_s, window.end_s)
+        # Windows that come one by one are encoded in other batches: the last digit may differ.
+        assert live_window.probability == pytest.approx(window.probability, abs=1e-5)
+    spans = [[(part.start_s, part.end_s) for part in of.segments] for of in (by_camera, by_file)]
+    assert spans[0] == spans[1]
     assert by_camera.duration_s == by_file.duration_s
     assert len(passed_s) > 3 and min(passed_s) < 1.0
 
