@@ -132,7 +132,10 @@ def prune(settings: _UsedCacheConfig, shared: CommonFlags, names: tuple[str, ...
 
 def _prune_lines(result: "PruneResult") -> list[str]:
     return [
-        *[f"removed     {folder}" for folder in result.removed],
+        *[
+            f"{'to remove' if result.dry_run else 'removed':12s}{folder}"
+            for folder in result.removed
+        ],
         *[f"used by     {run}" for run in result.used_by],
         f"size        {format_bytes(result.bytes)}",
         *(["nothing is removed (--dry-run)"] if result.dry_run else []),
