@@ -73,7 +73,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stream", default=default.stream)
     parser.add_argument("--engine", default=default.engine, help="for the row `whole`")
     parser.add_argument("--mixed-precision", action="store_true", help="for the row `whole`")
-    parser.add_argument("--videos", type=int, default=60, help="drawn evenly from the folder")
+    parser.add_argument("--videos", type=int, default=60, help="at most so many, drawn evenly")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each rate of encoding")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, too")
     return parser.parse_args()
@@ -328,16 +328,17 @@ def call_peers(name: str, arguments: tuple, options: dict[str, Any]) -> Any:
 
 
 def link_videos(video_dir: Path, folder: Path, count: int) -> list[Video]:
-    """About `count` videos, drawn evenly from `video_dir`, as a dataset in `folder`."""
+    """At most `count` videos, drawn evenly from `video_dir`, as a dataset in `folder`."""
     listed = video_folder.read_folder(video_dir).videos
-    sample = listed[:: max(1, len(listed) // count)]
+    count = min(count, len(listed))
+    sample = [listed[number * len(listed) // count] for number in range(count)]
     for path in {video.path for video in sample}:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).symlink_to((video_dir / path).resolve())
     columns = ("path", "label", "group", "start_s", "end_s")
     rows = map(dataclasses.asdict, sample)
     files.write_csv(folder / "videos.csv", columns, rows)
-    return list(sample)
+    return sample
 
 
 def fractions_of_ideal(rates: list[Rate]) -> list[float]:

@@ -154,10 +154,12 @@ def memory_of_tree(pid: int) -> int:
 
 def separate_windows_rate(run: Path, video: Path, seconds: float) -> float:
     """Times real time with each window read and encoded separately, over the first `seconds`."""
-    from violence_detection import Predictor
+    from violence_detection.features.run_extractor import extractor_of_run
+    from violence_detection.models.run import Run
 
-    predictor = Predictor.load(run)
-    extractor = predictor._extractor
+    trained = Run(run)
+    classifier = trained.load_classifier()
+    extractor = extractor_of_run(trained.record(), weights=None, batch_size=64)
     starts = [number * STRIDE_S for number in range(int(seconds - WINDOW_S) + 1)]
     begin_s = time.perf_counter()
     clips = (
@@ -165,7 +167,7 @@ def separate_windows_rate(run: Path, video: Path, seconds: float) -> float:
         for start_s in starts
     )
     for _, features in extractor.encode_clips(clips):
-        predictor._probabilities(features[None])
+        classifier.probabilities(features[None])
     return seconds / (time.perf_counter() - begin_s)
 
 

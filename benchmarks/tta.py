@@ -24,7 +24,7 @@ from pathlib import Path
 import cv2
 import machine
 import numpy as np
-from grouped_folds import difference, read_features
+from grouped_folds import classifier_scores, difference, read_features
 from robustness import predict_folds
 
 from violence_detection.evaluation.robustness.corrupted_features import unchanged_excerpts
@@ -96,7 +96,14 @@ def main() -> None:
     logging.disable(logging.WARNING)
     probabilities: dict[str, list[np.ndarray]] = {name: [] for name in _SETS}
     for seed in arguments.seeds:
-        scores = predict_folds(clips, layers, seed, classes=classes, epochs=arguments.epochs)
+        scores = predict_folds(
+            clips,
+            layers,
+            seed,
+            score=classifier_scores,
+            classes=classes,
+            epochs=arguments.epochs,
+        )
         for name, views in _SETS.items():
             averaged = [scores[_AS_IT_IS], *(scores[str(view)] for view in views)]
             probabilities[name].append(np.mean(averaged, axis=0)[evaluated])

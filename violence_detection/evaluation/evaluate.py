@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from violence_detection import units
 from violence_detection.datasets import camera_and_time, synthetic, video_folder
 from violence_detection.datasets.labels import renamed_labels
 from violence_detection.datasets.manifest import part_suffix
@@ -363,7 +364,7 @@ class EvaluationStage:
         folder = Path(origin.dir).name
         asked = self._config.operating_point or record.settings.get("operating_point")
         return ReportContext(
-            run_path=files.shown_path(str(self._run_dir)),
+            run_path=units.shown_path(str(self._run_dir)),
             # The name of a dataset is that of its folder, with digits unless it was given.
             dataset=folder if folder and origin.name.startswith(f"{folder}-") else origin.name,
             evaluated_on=datetime.now(UTC).astimezone().date(),

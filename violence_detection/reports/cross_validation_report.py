@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from violence_detection import units
 from violence_detection.datasets.class_names import UNUSUAL
 from violence_detection.datasets.config import BY_CAMERA, BY_TIME, ONE_RECORDING
 from violence_detection.reports import evaluation_tables, html
@@ -108,7 +109,7 @@ def write_report(
         anecdotes=anecdote_sentences(first.class_report.anecdotes) if first.class_report else [],
         mistakes=diagnostics.mistakes,
         command=lambda row: row.label_command(
-            files.shown_path(result.features), "" if row.predicted == UNUSUAL else None
+            units.shown_path(result.features), "" if row.predicted == UNUSUAL else None
         ),
         score_name=ONE_CLASS_SCORE if list(result.classes[1:]) == [UNUSUAL] else SCORE,
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),

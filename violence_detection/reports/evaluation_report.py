@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from violence_detection import __version__
+from violence_detection import __version__, units
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.sample_size import FEW_VIDEOS, widest_interval
 from violence_detection.reports import console, cost_table, evaluation_tables, html
@@ -131,7 +131,7 @@ def write_report(
         command_of=lambda row: row.label_command(context.run_path, _class_to_label(row, result)),
         table_command=shlex.join(
             ["violence-detection", "label", context.run_path, "--table"]
-            + [files.shown_path(str(path.with_name("label_next.csv")))]
+            + [units.shown_path(path.with_name("label_next.csv"))]
         ),
         baselines=evaluation_tables.baseline_rows(result),
         threshold_lines=list(_threshold_lines(result, context)),

@@ -312,9 +312,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RunError(f"{path.name} must hold a JSON object. Received: {path}")
     return value
-
-
-def shown_path(folder: str) -> str:
-    """A folder as a command in the current folder names it."""
-    path = os.path.relpath(folder)
-    return folder if path.startswith("..") else path
