@@ -37,10 +37,10 @@ from violence_detection.video.views import TEST_TIME_VIEWS, View
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(View):
     """A view of a clip, rotated about its centre; the border is repeated outside."""
 
-    degrees: float
+    degrees: float = 0.0
 
     def apply(self, frame: np.ndarray) -> np.ndarray:
         """The view of a frame, uint8 (H, W, 3)."""
@@ -55,7 +55,7 @@ _SETS = {
     "4 views: mirrored, cropped (--tta)": TEST_TIME_VIEWS,
     "5 views: mirrored, rotated by 10 degrees, brightness 1.2 and 0.8": (
         View(mirror=True),
-        Rotation(10.0),
+        Rotation(degrees=10.0),
         View(gain=1.2),
         View(gain=0.8),
     ),
@@ -135,7 +135,7 @@ class ViewEncoder:
         )
 
     def features(
-        self, views: Sequence[View | Rotation], rows: np.ndarray, folder: Path
+        self, views: Sequence[View], rows: np.ndarray, folder: Path
     ) -> dict[str, np.ndarray]:
         """Features of all clips in each view, float16 (N, T, D), by the name of the view; kept in
         files of a folder. Clips of other rows have the features of the clip as it is."""
@@ -152,7 +152,7 @@ class ViewEncoder:
                 step()
         return {str(view): array for view, array in zip(views, features, strict=True)}
 
-    def seconds_per_clip(self, views: Sequence[View | Rotation], clips: int) -> float:
+    def seconds_per_clip(self, views: Sequence[View], clips: int) -> float:
         """Seconds for reading and encoding a clip as it is and in these views: the mean over
         evenly spaced clips, of the faster of two rounds."""
         rows = evenly_spaced(len(self._clips), clips)
@@ -166,7 +166,7 @@ class ViewEncoder:
             rounds_s.append(time.perf_counter() - start_s)
         return min(rounds_s) / len(entries)
 
-    def _encoded(self, key: str, views: Sequence[View | Rotation]) -> np.ndarray:
+    def _encoded(self, key: str, views: Sequence[View]) -> np.ndarray:
         """Features of a clip as it is and in V views, float16 (V + 1, T, D)."""
         images = self._extractor.reader.read(*self._sources[key], views=views).views
         return np.stack([array for _, array in self._extractor.encode_clips(enumerate(images))])
