@@ -39,9 +39,13 @@ def answer(site: Path, sent: Path, folder: Path, number: int, **settings) -> Pat
     return target
 
 
-def aggregate(updates, folder: Path, **settings):
+def stage_of(updates, folder: Path, **settings) -> AggregateStage:
     config = AggregateConfig.from_flags({"checkpoint_dir": str(folder), "run": "run"} | settings)
-    return AggregateStage([str(update) for update in updates], config).run()
+    return AggregateStage([str(update) for update in updates], config)
+
+
+def aggregate(updates, folder: Path, **settings):
+    return stage_of(updates, folder, **settings).run()
 
 
 def edited(update: Path, target: Path, *, arrays=None, **facts) -> Path:
@@ -139,7 +143,12 @@ def test_bad_updates_are_left_out_with_the_reason(federation, site_dirs):
     }
     torn = folder / "torn.npz"
     torn.write_bytes(updates[1].read_bytes()[:-100])
-    record = aggregate([updates[0], *bad.values(), torn], folder).record
+    sent = [updates[0], *bad.values(), torn]
+    before = sorted(folder.rglob("*"))
+    plan = stage_of(sent, folder).prepare()
+    assert plan["updates"] == [str(updates[0])] and sorted(folder.rglob("*")) == before
+    record = aggregate(sent, folder).record
+    assert plan["left_out"] == [vars(item) for item in record.left_out]
     reasons = {item.what: item.reason for item in record.left_out}
     assert [row.site for row in record.sites] == [_number(folder, updates[0])]
     for name, reason in {

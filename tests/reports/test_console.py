@@ -118,6 +118,13 @@ def test_a_table_loses_columns_until_it_fits():
     assert narrow == console.align_columns([["name", "videos"], ["first", "12"]])
 
 
+def test_the_long_last_cell_of_a_row_is_broken_below_it():
+    row = f"{'left_out':28s} {'c.npz: torn; ' * 6}".rstrip()
+    lines = console.wrap_lines([row], 60)
+    assert lines[0] == "left_out" and max(map(len, lines)) <= 60
+    assert " ".join(" ".join(lines).split()) == " ".join(row.split())
+
+
 def test_a_path_is_not_broken():
     line = f"report      /{'a' * 80}/report.html"
     assert console.wrap_lines([line], 60) == [line]

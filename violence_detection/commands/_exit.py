@@ -182,7 +182,7 @@ def _drop_stdout() -> None:
 
 def _say_stopped(event: str, error: BaseException, status: int) -> int:
     advice = "".join(f"; {text}" for text in error.args)
-    click.echo(f"{event}{advice}.", err=True)
+    click.echo(_broken(f"{event}{advice}."), err=True)
     return status
 
 
@@ -201,7 +201,7 @@ def _on_signal(number: int, _: Any) -> None:
         raise error
     # Not click.echo: the signal may have come in the middle of a write.
     clear = b"\r\x1b[2K" if os.isatty(2) else b""  # the line of a progress bar
-    os.write(2, clear + b"Stopping after the current step. Press Ctrl-C again to stop now.\n")
+    os.write(2, clear + b"Stopping after this step. Press Ctrl-C again to stop now.\n")
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def federate() -> None:
 
 
 @federate.command(
-    started_again="the same command with --run, and the name of the new run's folder, will resume",
+    started_again="start the same command with --run and the run's name to resume",
     short_help="All sites on this machine.",
     epilog=example(
         "violence-detection federate simulate features_a features_b --rounds 20 --local-epochs 5"

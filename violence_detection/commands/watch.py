@@ -225,19 +225,24 @@ def _check_lines(result: "WatchCheck") -> list[str]:
 
 
 def _camera_lines(check: "CameraCheck") -> list[str]:
-    probe, name = check.probe, check.camera.name
+    name, lines = check.camera.name, _probe_lines(check)
+    labelled = [f"{'':12s}{line}" for line in lines]
+    return [f"{name:12s}{lines[0]}", *labelled[1:]] if len(name) < 12 else [name, *labelled]
+
+
+def _probe_lines(check: "CameraCheck") -> list[str]:
+    probe = check.probe
     if not probe.opened:
-        return [f"{name}", f"    {probe.error}"]
+        return [probe.error]
     distance = "unknown" if probe.key_frame_s is None else f"{probe.key_frame_s:g} s"
     browser = "plays in browsers" if check.plays_in_browser else "does not play in every browser"
     skew = "unknown" if probe.clock_skew_s is None else f"{probe.clock_skew_s:+g} s from ours"
     return [
-        f"{name}",
-        f"    {probe.codec} {probe.profile}, {probe.width}x{probe.height}, {probe.fps:g} frames/s, "
+        f"{probe.codec} {probe.profile}, {probe.width}x{probe.height}, {probe.fps:g} frames/s, "
         f"{probe.kbps:g} kbit/s; {browser}",
-        f"    key frames {distance} apart, {'with' if probe.has_b_frames else 'no'} B-frames; "
+        f"key frames {distance} apart, {'with' if probe.has_b_frames else 'no'} B-frames; "
         f"opened in {probe.open_s:g} s; clock {skew}",
-        f"    costs {probe.decode_cores:g} cores for decoding, {probe.images_per_s:g} images/s",
+        f"costs {probe.decode_cores:g} cores for decoding, {probe.images_per_s:g} images/s",
     ]
 
 
@@ -284,14 +289,14 @@ def _words(notice: "Notice") -> str:
         case notices.CameraChanged():
             return f"{notice.camera}  {notice.state}  {notice.reason}".rstrip()
         case notices.EventChanged():
-            told = f"told {', '.join(notice.sent_to)}" if notice.sent_to else ""
+            sinks = f"to {', '.join(notice.sent_to)}" if notice.sent_to else ""
             if notice.held_back:
-                told = f"told nobody ({notice.held_back.replace('_', ' ')})"
+                sinks = f"to nobody ({notice.held_back.replace('_', ' ')})"
             if notice.novelty is not None and notice.novelty > 1:
-                told = f"{told}  unlike anything it was trained on".lstrip()
+                sinks = f"{sinks}  unlike anything it was trained on".lstrip()
             return (
                 f"{notice.camera}  event {notice.change}  {notice.priority}  {notice.peak:.3f}  "
-                f"{notice.event}  {told}".rstrip()
+                f"{notice.event}  {sinks}".rstrip()
             )
         case notices.ClockStepped():
             return f"the clock was set by {notice.step_s:+g} s"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.errors import ConfigError
-from violence_detection.federated import federated_run, site_updates
+from violence_detection.federated import federated_run
 from violence_detection.federated.config import AggregateConfig, InitConfig
 from violence_detection.federated.coordinator import STATE_NAME, Coordinator
 from violence_detection.federated.federation import Federation
-from violence_detection.federated.round_record import LeftOut, RoundRecord
+from violence_detection.federated.round_record import RoundRecord
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.system import files
@@ -106,27 +106,25 @@ class AggregateStage:
         self._config = config
 
     def prepare(self) -> dict[str, Any]:
-        """Reads the federation, and which of the updates are of this round; writes nothing.
+        """The updates that would count, and those that would not; writes nothing.
 
         Raises:
-            ConfigError: If the run has no federation, or it is finished.
+            ConfigError, EvidenceError, TrainingError: See `Coordinator.examine_round`; or if the
+                run has no federation, or it is finished.
         """
-        config = self._config
-        run = Run.named(Path(config.checkpoint_dir), config.run)
-        self._coordinator = Coordinator.open(run.dir)
-        if run.finished and not self._force:
-            raise ConfigError(
-                f"A federation must have a round that is open. Received: {run.dir} (finished)"
-            )
-        left_out: list[LeftOut] = []
-        updates = site_updates.sorted_updates(self._paths, self._coordinator.federation, left_out)
-        return {
+        coordinator = self._opened()
+        plan: dict[str, Any] = {
             "dry_run": True,
-            "run": str(run.dir),
-            "round": self._coordinator.federation.round,
-            "kind": self._coordinator.federation.kind,
-            "updates": [str(update.path) for update in updates],
-            "left_out": [dict(vars(item)) for item in left_out],
+            "run": str(coordinator.folder),
+            "round": coordinator.federation.round,
+            "kind": coordinator.federation.kind,
+        }
+        if coordinator.is_finished:  # only its run is to be written
+            return plan | {"updates": [], "left_out": []}
+        outcome = coordinator.examine_round(self._paths, min_sites=self._config.min_sites)
+        return plan | {
+            "updates": [str(path) for path in outcome.counted],
+            "left_out": [dict(vars(item)) for item in outcome.record.left_out],
         }
 
     def run(self) -> AggregateResult:
@@ -135,10 +133,10 @@ class AggregateStage:
         Raises:
             ConfigError, EvidenceError, TrainingError: See `Coordinator.close_round`.
         """
-        self.prepare()
-        with self._coordinator.lock():
+        opened, record = self._opened(), None
+        with opened.lock():
             # Another process may have closed the round meanwhile.
-            coordinator, record = Coordinator.open(self._coordinator.folder), None
+            coordinator = Coordinator.open(opened.folder)
             if not coordinator.is_finished:
                 record = coordinator.close_round(self._paths, min_sites=self._config.min_sites)
             results = None
@@ -151,3 +149,12 @@ class AggregateStage:
             "" if results else str(coordinator.outgoing),
             results,
         )
+
+    def _opened(self) -> Coordinator:
+        run = Run.named(Path(self._config.checkpoint_dir), self._config.run)
+        coordinator = Coordinator.open(run.dir)
+        if run.finished and not self._force:
+            raise ConfigError(
+                f"A federation must have a round that is open. Received: {run.dir} (finished)"
+            )
+        return coordinator

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -45,6 +46,26 @@ if TYPE_CHECKING:
 STATE_NAME, TABLE_NAME = "coordinator.json", "rounds.csv"
 _SCORES_NAME = "validation_scores.json"
 _LOCK = ".lock"
+_Counted = tuple[SiteUpdate, SiteRound]  # an update that counts, with its figures
+
+
+@dataclass(frozen=True)
+class RoundOutcome:
+    """A round that its updates would close.
+
+    Attributes:
+        record: Who takes part, and who does not.
+        counted: The files of the updates that count, in the order of the sites.
+        pool: The pooled statistics, after round 0; None in the last round.
+        model: The model of the next round; None after the last.
+        scores: The scores of validation, in the last round.
+    """
+
+    record: RoundRecord
+    counted: tuple[Path, ...]
+    pool: Pool | None
+    model: "keras.Model | None"
+    scores: ScoreHistogram | None
 
 
 class Coordinator:
@@ -146,6 +167,33 @@ class Coordinator:
         """Closes the present round with the updates in some files; the rest is left out by name.
 
         Args:
+            paths, min_sites, failures: See `examine_round`.
+
+        Raises:
+            ConfigError, EvidenceError, TrainingError: See `examine_round`.
+        """
+        outcome = self.examine_round(paths, min_sites=min_sites, failures=failures)
+        if outcome.scores is not None:
+            values = {"counts": outcome.scores.counts.tolist(), **outcome.scores.to_facts()}
+            files.write_json(self.folder / _SCORES_NAME, values)
+        if outcome.model is not None:
+            self.federation = self.federation.next_round(outcome.pool, _digest(outcome.model))
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / MODEL_NAME
+                outcome.model.save(path)
+                write_federation(self.folder, self.federation, path.read_bytes())
+        self.rounds.append(outcome.record)
+        self.save()
+        return outcome.record
+
+    def examine_round(
+        self, paths: Sequence[Path], *, min_sites: int = 1, failures: Sequence[LeftOut] = ()
+    ) -> RoundOutcome:
+        """The outcome of the present round with the updates in some files; writes nothing.
+
+        In round 0, `sites` are then those of the updates.
+
+        Args:
             paths: The files, in any order: the result does not depend on it.
             min_sites: Updates of fewer sites do not close it.
             failures: Sites that are known to send nothing, with the reason.
@@ -162,32 +210,24 @@ class Coordinator:
         devices.import_tensorflow()
         start_s, left_out = time.monotonic(), list(failures)
         updates = site_updates.sorted_updates(paths, self.federation, left_out)
-        federation = self.federation
-        if federation.kind == "statistics":
-            rows, pool, model = self._close_statistics(updates, left_out, min_sites)
-        elif federation.kind == "weights":
-            rows, model = self._close_weights(updates, left_out, min_sites)
-            pool = federation.pool
+        pool, model, scores = self.federation.pool, None, None
+        if self.federation.kind == "statistics":
+            counted, pool, model = self._pool_statistics(updates, left_out, min_sites)
+        elif self.federation.kind == "weights":
+            counted, model = self._average_weights(updates, left_out, min_sites)
         else:
-            rows, model = self._close_scores(updates, left_out, min_sites), None
-            pool = federation.pool
+            counted, scores = self._join_scores(updates, left_out, min_sites)
+        rows = [row for _, row in counted]
         left_out += self._silent(rows, failures)
         record = RoundRecord(
-            federation.round,
-            federation.kind,
+            self.federation.round,
+            self.federation.kind,
             rows,
             left_out,
             round(time.monotonic() - start_s, 3),
         )
-        if model is not None:
-            self.federation = federation.next_round(pool, _digest(model))
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / MODEL_NAME
-                model.save(path)
-                write_federation(self.folder, self.federation, path.read_bytes())
-        self.rounds.append(record)
-        self.save()
-        return record
+        files_counted = tuple(update.path for update, _ in counted)
+        return RoundOutcome(record, files_counted, pool, model, scores)
 
     def _silent(self, rows: Sequence[SiteRound], failures: Sequence[LeftOut]) -> list[LeftOut]:
         """The sites of round 0 that sent nothing usable and are not among the failures."""
@@ -198,9 +238,9 @@ class Coordinator:
             if site.number not in numbers and site.label not in named
         ]
 
-    def _close_statistics(
+    def _pool_statistics(
         self, updates: Sequence[SiteUpdate], left_out: list[LeftOut], min_sites: int
-    ) -> tuple[list[SiteRound], Pool, "keras.Model"]:
+    ) -> tuple[list[_Counted], Pool, "keras.Model"]:
         settings = self.federation.settings
         pairs = site_updates.usable(
             updates,
@@ -239,14 +279,15 @@ class Coordinator:
             update.site: _federated_site(number, update, site, classes)
             for number, ((update, _), site) in enumerate(zip(pairs, members, strict=True), 1)
         }
-        rows = [
-            SiteRound(site.number, site.name, site.videos["train"]) for site in self.sites.values()
+        counted = [
+            (update, SiteRound(site.number, site.name, site.videos["train"]))
+            for (update, _), site in zip(pairs, self.sites.values(), strict=True)
         ]
-        return rows, pool, _first_model(self.federation, pool, constants)
+        return counted, pool, _first_model(self.federation, pool, constants)
 
-    def _close_weights(
+    def _average_weights(
         self, updates: Sequence[SiteUpdate], left_out: list[LeftOut], min_sites: int
-    ) -> tuple[list[SiteRound], "keras.Model"]:
+    ) -> tuple[list[_Counted], "keras.Model"]:
         model = classifier.load_model(self.outgoing)
         forms = {
             f"w{number:05d}": ("<f4", tuple(weight.shape))
@@ -264,15 +305,14 @@ class Coordinator:
 
         pairs = site_updates.usable(updates, left_out, add)
         _check_enough(pairs, left_out, min_sites)
-        rows = [row for _, row in pairs]
-        videos = sum(row.videos for row in rows)
+        videos = sum(row.videos for _, row in pairs)
         # Of one site the product and the quotient of its weights are exact in float64.
         model.set_weights([(total / videos).astype(np.float32) for total in sums])
-        return rows, model
+        return pairs, model
 
-    def _close_scores(
+    def _join_scores(
         self, updates: Sequence[SiteUpdate], left_out: list[LeftOut], min_sites: int
-    ) -> list[SiteRound]:
+    ) -> tuple[list[_Counted], ScoreHistogram]:
         def read(update: SiteUpdate) -> tuple[SiteRound, ScoreHistogram]:
             site_updates.check_site(update, self.sites)
             counts = update.read_arrays(FORM)[ARRAY]
@@ -281,14 +321,12 @@ class Coordinator:
                 raise BadUpdateError("it counts more validation videos than its site has")
             return site_updates.site_round(update, self.sites[update.site]), histogram
 
-        pairs = [pair for _, pair in site_updates.usable(updates, left_out, read)]
+        pairs = site_updates.usable(updates, left_out, read)
         _check_enough(pairs, left_out, min_sites)
-        histogram = ScoreHistogram.joined([histogram for _, histogram in pairs])
+        histogram = ScoreHistogram.joined([histogram for _, (_, histogram) in pairs])
         decision = self.federation.settings.decision
         histogram.choose_operating_point(decision.operating_point, 1.0)  # refused before it ends
-        values = {"counts": histogram.counts.tolist(), **histogram.to_facts()}
-        files.write_json(self.folder / _SCORES_NAME, values)
-        return [row for row, _ in pairs]
+        return [(update, row) for update, (row, _) in pairs], histogram
 
     def validation_scores(self) -> ScoreHistogram:
         """The scores of validation over all sites, once the last round is closed.

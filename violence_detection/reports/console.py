@@ -33,13 +33,19 @@ _GOOD = ("No problems found.",)
 
 
 def format_table(values: Mapping[str, Any], indent: str = "") -> list[str]:
-    """A line for each value; the values of a nested dict are indented."""
+    """A line for each value; the values of a nested dict are indented, a list is of values or of
+    dicts, whose values are joined by colons."""
     lines = []
     for name, value in values.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}", *format_table(value, indent + "  ")]
         elif isinstance(value, list):
-            lines.append(f"{indent + name:28s} {', '.join(map(str, value))}")
+            items = [
+                ": ".join(map(str, item.values())) if isinstance(item, dict) else str(item)
+                for item in value
+            ]
+            separator = "; " if any(isinstance(item, dict) for item in value) else ", "
+            lines.append(f"{indent + name:28s} {separator.join(items)}")
         else:
             lines.append(f"{indent + name:28s} {value}")
     return lines
@@ -213,7 +219,8 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
             wrapped += _wrap(line.strip(), columns, " " * indent, " " * indent)
         else:  # of a row, the last cell goes below the others
             cells, last = _LAST_CELL.fullmatch(line).groups()
-            wrapped += [cells, f"{'':{_LABEL}s}{last}"] if cells else [line]
+            below = " " * _LABEL
+            wrapped += [cells, *_wrap(last, columns, below, below)] if cells else [line]
     return wrapped
 
 
