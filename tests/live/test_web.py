@@ -286,7 +286,7 @@ def test_lists_come_by_pages(page, client, tmp_path):
 
 def test_supervisor_that_is_away(page, client, monkeypatch):
     def fail():
-        raise RunError("The supervisor must run and answer.")
+        raise RunError("The watch must run and answer.")
 
     monkeypatch.setattr(page.requests, "status", fail)
     answer = client.get("/api/status")

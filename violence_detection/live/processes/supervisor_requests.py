@@ -235,7 +235,7 @@ class RequestClient:
         except (OSError, EOFError) as error:
             reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"The supervisor must run and answer. Received: none at {self._path} ({reason}); "
+                f"The watch must run and answer. Received: nothing at {self._path} ({reason}); "
                 "start `watch run`"
             ) from error
         if isinstance(answer, dict) and "error" in answer:
