@@ -7,6 +7,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import violence_detection
 
 PACKAGE = "violence_detection"
@@ -85,6 +87,7 @@ def test_a_missing_name_is_found_and_an_existing_or_foreign_one_is_not():
     assert missing_names(" ".join(f"`{name}`" for name in gone), known) == gone
 
 
+@pytest.mark.slow
 def test_names_between_backticks_exist():
     known = names_by_owner(trees())
     missing = {path.name: missing_names(path.read_text(encoding="utf-8"), known) for path in PATHS}

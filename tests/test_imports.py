@@ -172,6 +172,7 @@ def test_children_that_decode_are_light():
     assert not imported_by(statement) & {"tensorflow", "keras", "pandas", "scipy", "sklearn"}
 
 
+@pytest.mark.slow
 def test_commands_load_tensorflow_only_where_its_messages_are_hidden():
     """`devices.import_tensorflow` hides them; an import at the top of a module would not."""
     commands = [module for module in MODULES if module.startswith("commands.")]

@@ -348,6 +348,7 @@ def test_a_long_video_shows_how_far_it_is_and_its_segments_as_they_come(trained,
     assert any("fight 0:00 to 1:05, up to" in line for line in caplog.messages)
 
 
+@pytest.mark.slow
 def test_a_camera_has_the_prediction_of_its_file_and_its_windows_come_at_once(predictor, tmp_path):
     path = encode(tmp_path / "a.mp4", frames=125, size=(96, 64), g=25)
     camera = TestCamera([path], repeats_first=True, loops=False)
