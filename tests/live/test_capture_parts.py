@@ -82,7 +82,7 @@ def test_a_camera_that_hangs_does_not_keep_the_others_of_its_host_out(tmp_path, 
     hanging.wait()
     start_s = time.monotonic()
     other.wait()
-    assert 0.25 < time.monotonic() - start_s < 5  # a busy machine starts late
+    assert 0.25 < time.monotonic() - start_s < 2.5
     hanging.release()
     other.release()
 
