@@ -1,9 +1,10 @@
-"""The classes output: targets, probabilities and the score of violence."""
+"""The outputs of classes and of violence: targets, probabilities, what they say untrained."""
 
 import numpy as np
 import pytest
 
 from violence_detection.models.classifier import build_classifier, probabilities
+from violence_detection.models.forward_pass import run_model
 from violence_detection.models.outputs.classes import Classes, decide, is_violent, violence_score
 
 
@@ -39,3 +40,24 @@ def test_a_classifier_before_training_predicts_half_violence(classes):
     predicted = probabilities(model, clips)
     np.testing.assert_allclose(violence_score(predicted), 0.5, atol=1e-6)
     np.testing.assert_allclose(predicted[:, 1:], 0.5 / (classes - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_violence_begins_as_what_the_classes_say(classes):
+    rng = np.random.default_rng(classes)
+    clips = rng.normal(size=(8, 4, 3)).astype(np.float16)
+    model = build_classifier(
+        head="mean_pool",
+        features=clips,
+        classes=classes,
+        recurrence="loop",
+        outputs="mil+violence+classes",
+    )
+    outputs = run_model(model, clips)
+    np.testing.assert_allclose(outputs["violence"], 0, atol=1e-6)
+    kernel = model.get_layer("logits").kernel
+    kernel.assign(rng.normal(size=kernel.shape))
+    outputs = run_model(model, clips)
+    probability = Classes(classes).score(outputs["classes"])
+    assert np.ptp(probability) > 0.1
+    np.testing.assert_allclose(outputs["violence"][:, 0], 4 * probability - 2, atol=1e-5)

@@ -1,5 +1,6 @@
 """Probability of violence, from the context and from what the other outputs say."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from violence_detection.models.outputs._output import Encoded, OutputDefaults
+from violence_detection.models.outputs.classes import Classes
 from violence_detection.registry import Range
 
 
@@ -21,14 +23,29 @@ class Violence(OutputDefaults):
         self.weight = weight
 
     def build(self, encoded: Encoded, others: Mapping[str, keras.KerasTensor]) -> keras.KerasTensor:
-        """The float32 logit, (B, 1); the first predictions are 50%."""
+        """The float32 logit, (B, 1).
+
+        Before training it is `4 (p - 1/2)` of the probability p of violence that `classes` gives,
+        the log-odds of p near one half, and 0 without `classes`: what `classes` learns counts from
+        the first step, which a weight of 0 would need hundreds of steps to see.
+        """
         read = [encoded.context, *others.values()]
         if others:
             read = [keras.layers.Concatenate(dtype="float32", name="violence_evidence")(read)]
         logit = keras.layers.Dense(
             1, dtype="float32", kernel_initializer="zeros", name="violence_logit"
         )
-        return logit(read[0])
+        outputs = logit(read[0])
+        if Classes.name in others:
+            before = itertools.takewhile(lambda name: name != Classes.name, others)
+            column = encoded.context.shape[-1] + sum(others[name].shape[-1] for name in before)
+            # Of two classes the only column is that of violence, of more the first is the normal.
+            slope = 4.0 if others[Classes.name].shape[-1] == 1 else -4.0
+            kernel = np.zeros(logit.kernel.shape, np.float32)
+            kernel[column] = slope
+            logit.kernel.assign(kernel)
+            logit.bias.assign([-slope / 2])
+        return outputs
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
         """1 for a violent row, float32 (N, 1)."""
