@@ -21,8 +21,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import machine
-from running_watch import RunningWatch, Webhook, summary  # first: sets the path
+from running_watch import (
+    RunningWatch,
+    Webhook,
+    describe,
+    summary,
+)  # sets the path for what follows
 from support.rtsp_server import RtspServer, TestCamera
 
 from violence_detection.live.supervision.watch_parts import STORE
@@ -125,7 +129,7 @@ def main() -> None:
     options = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("mounting a file system in memory needs root")
-    print(json.dumps(machine.describe()), flush=True)
+    print(json.dumps(describe()), flush=True)
     with tempfile.TemporaryDirectory(prefix="disk-") as name:
         folder = Path(name)
         (folder / "data").mkdir()
