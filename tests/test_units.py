@@ -92,5 +92,6 @@ def test_a_path_is_shown_from_the_current_folder_where_that_is_shorter(tmp_path,
     monkeypatch.chdir(tmp_path / "a")
     shown = [units.shown_path(tmp_path / name) for name in ("a/runs/first", "runs/first", "a")]
     assert shown == ["runs/first", "../runs/first", "."]
+    assert units.shown_path(tmp_path / "runs", is_kept=True) == str(tmp_path / "runs")
     assert units.shown_path("/v") == "/v"
     assert units.shown_path("my videos") == "my videos"

@@ -70,15 +70,19 @@ def absolute_path(text: str) -> str:
     return str(Path(os.path.expanduser(text)).absolute())  # noqa: PTH111
 
 
-def shown_path(path: str | Path) -> str:
+def shown_path(path: str | Path, *, is_kept: bool = False) -> str:
     """A path as people read it: from the current folder, where that is shorter than from the root.
 
-    A path that does not begin with a slash is shown as it is.
+    Args:
+        path: If it does not begin with a slash, it is shown as it is.
+        is_kept: For a file that is read later: a path outside the current folder stays as it is.
     """
     text = str(path)
     if not text.startswith("/"):
         return text
     relative = os.path.relpath(text)
+    if is_kept and relative.startswith(".."):
+        return text
     return min((text, relative), key=len)
 
 

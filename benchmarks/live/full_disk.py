@@ -21,12 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from running_watch import (
-    RunningWatch,
-    Webhook,
-    describe,
-    summary,
-)  # sets the path for what follows
+# First, because it sets the path for the imports below.
+from running_watch import RunningWatch, Webhook, describe, summary
 from support.rtsp_server import RtspServer, TestCamera
 
 from violence_detection.live.supervision.watch_parts import STORE

@@ -173,6 +173,17 @@ def test_bad_updates_are_left_out_with_the_reason(federation, site_dirs):
         assert "it sent nothing usable" in file.read()
 
 
+def test_a_dry_run_counts_the_videos_of_two_sites_once(site_dirs, tmp_path):
+    sent = begin(tmp_path)
+    updates = [answer(site_dirs[0], sent, tmp_path, number) for number in (0, 1)]
+    plan = stage_of(updates, tmp_path).prepare()
+    (left_out,) = plan["left_out"]
+    assert len(plan["updates"]) == 1 and "its videos are those of" in left_out["reason"]
+    with pytest.raises(TrainingError, match="2 or more sites. Received: 1"):
+        stage_of(updates, tmp_path, min_sites=2).prepare()
+    assert Coordinator.open(tmp_path / "run").sites == {}
+
+
 def test_a_round_without_a_usable_update_stays_open_and_fails(federation):
     folder, _ = federation
     words = ["federate", "aggregate", str(folder / "none.npz"), "--run", "run"]

@@ -8,6 +8,7 @@ from support.encoding import encode
 from support.rtsp_server import RtspServer, TestCamera
 from support.watch_files import write_cameras_file
 
+from violence_detection.commands.watch import _camera_lines
 from violence_detection.errors import WeightsError
 from violence_detection.live.checking.camera_check import check_cameras
 from violence_detection.live.checking.camera_probe import CameraProbe, probe_camera
@@ -52,6 +53,20 @@ def test_cameras_that_are_well_have_no_findings(tmp_path):
     )
     assert result.load == pytest.approx(0.1 / result.cores + 0.1)
     assert all(camera["plays_in_browser"] for camera in values["cameras"])
+
+
+def test_the_lines_of_a_check_stand_beside_the_name_or_below_it(tmp_path):
+    gone = dataclasses.replace(WELL, opened=False, error="refused")
+    first, second = check(tmp_path, WELL, gone).cameras
+    long_name = dataclasses.replace(first.camera, name="behind-the-house")
+    lines = _camera_lines(first)
+    assert lines[0].startswith("c0          h264 Main, 640x360, 25 frames/s")
+    assert _camera_lines(second) == ["c1          refused"]
+    assert _camera_lines(dataclasses.replace(first, camera=long_name)) == [
+        "behind-the-house",
+        f"{'':12s}{lines[0][12:]}",
+        *lines[1:],
+    ]
 
 
 @pytest.mark.parametrize(

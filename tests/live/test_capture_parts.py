@@ -74,6 +74,7 @@ def test_cameras_of_one_host_connect_one_after_the_other(tmp_path):
         thread.join()
     assert len(turns_s) == 3 and np.diff(turns_s).min() > 0.4
     assert other_s < turns_s[1]  # it waits for no camera of another host
+    assert turns_s[-1] < 3  # nobody waited in vain, which takes 3 s
 
 
 def test_a_camera_that_hangs_does_not_keep_the_others_of_its_host_out(tmp_path, monkeypatch):

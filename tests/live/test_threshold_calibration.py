@@ -59,7 +59,7 @@ def test_endless_alarm_is_not_one():
 def test_too_few_hours_are_refused(hours, per_hour):
     stretches = _quiet_hours(hours, bursts=[[]] * hours)
     with pytest.raises(
-        EvidenceError, match=rf"30 hours without violence or more. Received: {hours} "
+        EvidenceError, match=rf"30 hours or more without violence. Received: {hours} "
     ):
         calibrate(stretches, SETTINGS, per_hour=per_hour)
 

@@ -76,6 +76,20 @@ def test_the_line_of_an_event_says_that_it_is_unknown(novelty, is_said):
     assert ("unlike anything it was trained on" in _words(notice)) == is_said
 
 
+@pytest.mark.parametrize(
+    ("values", "end"),
+    [
+        ({"sent_to": ["desk", "phone"]}, "A  to desk, phone"),
+        ({"held_back": "quiet_hours"}, "A  to nobody (quiet hours)"),
+        ({}, "A"),
+    ],
+)
+def test_the_line_of_an_event_names_its_sinks(values, end):
+    times = ["2026-11-30T10:00:00.000Z"] * 2
+    notice = EventChanged(0, "door", "A", "start", "high", *times, 0.9, **values)
+    assert _words(notice) == f"door  event start  high  0.900  {end}"
+
+
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_a_run_of_normal_videos_tells_of_the_unusual_also_after_a_kill(short_tmp, is_killed):
     path = write_cameras_file(short_tmp, FILE)

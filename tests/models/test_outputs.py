@@ -56,8 +56,8 @@ def test_violence_begins_as_what_the_classes_say(classes):
     outputs = run_model(model, clips)
     np.testing.assert_allclose(outputs["violence"], 0, atol=1e-6)
     kernel = model.get_layer("logits").kernel
-    kernel.assign(rng.normal(size=kernel.shape))
+    kernel.assign(10 * rng.normal(size=kernel.shape))
     outputs = run_model(model, clips)
     probability = Classes(classes).score(outputs["classes"])
-    assert np.ptp(probability) > 0.1
+    assert np.ptp(probability) > 0.01
     np.testing.assert_allclose(outputs["violence"][:, 0], 4 * probability - 2, atol=1e-5)

@@ -125,6 +125,14 @@ def test_the_long_last_cell_of_a_row_is_broken_below_it():
     assert " ".join(" ".join(lines).split()) == " ".join(row.split())
 
 
+def test_a_plan_joins_the_values_of_a_list():
+    plan = {"files": ["a", "b"], "left_out": [{"what": "c.npz", "reason": "torn"}]}
+    assert [line.split(maxsplit=1)[1] for line in console.format_table(plan)] == [
+        "a, b",
+        "c.npz: torn",
+    ]
+
+
 def test_a_path_is_not_broken():
     line = f"report      /{'a' * 80}/report.html"
     assert console.wrap_lines([line], 60) == [line]

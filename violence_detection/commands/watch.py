@@ -289,15 +289,15 @@ def _words(notice: "Notice") -> str:
         case notices.CameraChanged():
             return f"{notice.camera}  {notice.state}  {notice.reason}".rstrip()
         case notices.EventChanged():
-            sinks = f"to {', '.join(notice.sent_to)}" if notice.sent_to else ""
+            cells = [notice.camera, f"event {notice.change}", notice.priority]
+            cells += [f"{notice.peak:.3f}", notice.event]
             if notice.held_back:
-                sinks = f"to nobody ({notice.held_back.replace('_', ' ')})"
+                cells.append(f"to nobody ({notice.held_back.replace('_', ' ')})")
+            elif notice.sent_to:
+                cells.append(f"to {', '.join(notice.sent_to)}")
             if notice.novelty is not None and notice.novelty > 1:
-                sinks = f"{sinks}  unlike anything it was trained on".lstrip()
-            return (
-                f"{notice.camera}  event {notice.change}  {notice.priority}  {notice.peak:.3f}  "
-                f"{notice.event}  {sinks}".rstrip()
-            )
+                cells.append("unlike anything it was trained on")
+            return "  ".join(cells)
         case notices.ClockStepped():
             return f"the clock was set by {notice.step_s:+g} s"
         case notices.Reloaded(ok=True):

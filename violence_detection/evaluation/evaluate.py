@@ -364,7 +364,7 @@ class EvaluationStage:
         folder = Path(origin.dir).name
         asked = self._config.operating_point or record.settings.get("operating_point")
         return ReportContext(
-            run_path=units.shown_path(str(self._run_dir)),
+            run_path=units.shown_path(self._run_dir, is_kept=True),
             # The name of a dataset is that of its folder, with digits unless it was given.
             dataset=folder if folder and origin.name.startswith(f"{folder}-") else origin.name,
             evaluated_on=datetime.now(UTC).astimezone().date(),

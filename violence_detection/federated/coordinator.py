@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -56,13 +56,15 @@ class RoundOutcome:
     Attributes:
         record: Who takes part, and who does not.
         counted: The files of the updates that count, in the order of the sites.
-        pool: The pooled statistics, after round 0; None in the last round.
+        sites: The sites of the federation, by id; in round 0 those of the updates.
+        pool: The pooled statistics, from round 0 on.
         model: The model of the next round; None after the last.
         scores: The scores of validation, in the last round.
     """
 
     record: RoundRecord
     counted: tuple[Path, ...]
+    sites: Mapping[str, FederatedSite]
     pool: Pool | None
     model: "keras.Model | None"
     scores: ScoreHistogram | None
@@ -182,6 +184,7 @@ class Coordinator:
                 path = Path(folder) / MODEL_NAME
                 outcome.model.save(path)
                 write_federation(self.folder, self.federation, path.read_bytes())
+        self.sites = dict(outcome.sites)
         self.rounds.append(outcome.record)
         self.save()
         return outcome.record
@@ -189,9 +192,7 @@ class Coordinator:
     def examine_round(
         self, paths: Sequence[Path], *, min_sites: int = 1, failures: Sequence[LeftOut] = ()
     ) -> RoundOutcome:
-        """The outcome of the present round with the updates in some files; writes nothing.
-
-        In round 0, `sites` are then those of the updates.
+        """The outcome of the present round with the updates in some files; changes nothing.
 
         Args:
             paths: The files, in any order: the result does not depend on it.
@@ -210,15 +211,15 @@ class Coordinator:
         devices.import_tensorflow()
         start_s, left_out = time.monotonic(), list(failures)
         updates = site_updates.sorted_updates(paths, self.federation, left_out)
-        pool, model, scores = self.federation.pool, None, None
+        sites, pool, model, scores = self.sites, self.federation.pool, None, None
         if self.federation.kind == "statistics":
-            counted, pool, model = self._pool_statistics(updates, left_out, min_sites)
+            counted, sites, pool, model = self._pool_statistics(updates, left_out, min_sites)
         elif self.federation.kind == "weights":
             counted, model = self._average_weights(updates, left_out, min_sites)
         else:
             counted, scores = self._join_scores(updates, left_out, min_sites)
         rows = [row for _, row in counted]
-        left_out += self._silent(rows, failures)
+        left_out += _silent(sites.values(), rows, failures)
         record = RoundRecord(
             self.federation.round,
             self.federation.kind,
@@ -227,20 +228,11 @@ class Coordinator:
             round(time.monotonic() - start_s, 3),
         )
         files_counted = tuple(update.path for update, _ in counted)
-        return RoundOutcome(record, files_counted, pool, model, scores)
-
-    def _silent(self, rows: Sequence[SiteRound], failures: Sequence[LeftOut]) -> list[LeftOut]:
-        """The sites of round 0 that sent nothing usable and are not among the failures."""
-        numbers, named = {row.site for row in rows}, {failure.what for failure in failures}
-        return [
-            LeftOut(site.label, "it sent nothing usable")
-            for site in self.sites.values()
-            if site.number not in numbers and site.label not in named
-        ]
+        return RoundOutcome(record, files_counted, sites, pool, model, scores)
 
     def _pool_statistics(
         self, updates: Sequence[SiteUpdate], left_out: list[LeftOut], min_sites: int
-    ) -> tuple[list[_Counted], Pool, "keras.Model"]:
+    ) -> tuple[list[_Counted], dict[str, FederatedSite], Pool, "keras.Model"]:
         settings = self.federation.settings
         pairs = site_updates.usable(
             updates,
@@ -275,15 +267,15 @@ class Coordinator:
         _check_enough(pairs, left_out, min_sites)
         members = [statistics[update.site] for update, _ in pairs]
         pool, constants = site_statistics.pooled(members, [part for _, part in pairs], classes)
-        self.sites = {
+        sites = {
             update.site: _federated_site(number, update, site, classes)
             for number, ((update, _), site) in enumerate(zip(pairs, members, strict=True), 1)
         }
         counted = [
             (update, SiteRound(site.number, site.name, site.videos["train"]))
-            for (update, _), site in zip(pairs, self.sites.values(), strict=True)
+            for (update, _), site in zip(pairs, sites.values(), strict=True)
         ]
-        return counted, pool, _first_model(self.federation, pool, constants)
+        return counted, sites, pool, _first_model(self.federation, pool, constants)
 
     def _average_weights(
         self, updates: Sequence[SiteUpdate], left_out: list[LeftOut], min_sites: int
@@ -336,6 +328,18 @@ class Coordinator:
         """
         values = files.read_json(self.folder / _SCORES_NAME)
         return ScoreHistogram.from_facts(values, np.array(values["counts"], np.int64))
+
+
+def _silent(
+    sites: Iterable[FederatedSite], rows: Sequence[SiteRound], failures: Sequence[LeftOut]
+) -> list[LeftOut]:
+    """The sites of round 0 that sent nothing usable and are not among the failures."""
+    numbers, named = {row.site for row in rows}, {failure.what for failure in failures}
+    return [
+        LeftOut(site.label, "it sent nothing usable")
+        for site in sites
+        if site.number not in numbers and site.label not in named
+    ]
 
 
 def _check_enough(pairs: Sequence[Any], left_out: Sequence[LeftOut], min_sites: int) -> None:

@@ -33,8 +33,8 @@ _GOOD = ("No problems found.",)
 
 
 def format_table(values: Mapping[str, Any], indent: str = "") -> list[str]:
-    """A line for each value; the values of a nested dict are indented, a list is of values or of
-    dicts, whose values are joined by colons."""
+    """A line for each value; the values of a nested dict are indented. A list is one line: its
+    values, or of each dict the values joined by colons."""
     lines = []
     for name, value in values.items():
         if isinstance(value, dict):
@@ -196,7 +196,7 @@ def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
 
     Args:
         lines: Each begins with a label of up to 11 characters and spaces up to column 12, or is a
-            sentence, or a row of a table, which is not broken.
+            sentence, or a row of a table, whose last cell may go below it and is broken there.
         columns: The width, of 40 or more.
     """
     if columns < 40:

@@ -109,7 +109,8 @@ def write_report(
         anecdotes=anecdote_sentences(first.class_report.anecdotes) if first.class_report else [],
         mistakes=diagnostics.mistakes,
         command=lambda row: row.label_command(
-            units.shown_path(result.features), "" if row.predicted == UNUSUAL else None
+            units.shown_path(result.features, is_kept=True),
+            "" if row.predicted == UNUSUAL else None,
         ),
         score_name=ONE_CLASS_SCORE if list(result.classes[1:]) == [UNUSUAL] else SCORE,
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),

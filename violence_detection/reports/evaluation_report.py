@@ -131,7 +131,7 @@ def write_report(
         command_of=lambda row: row.label_command(context.run_path, _class_to_label(row, result)),
         table_command=shlex.join(
             ["violence-detection", "label", context.run_path, "--table"]
-            + [units.shown_path(path.with_name("label_next.csv"))]
+            + [units.shown_path(path.with_name("label_next.csv"), is_kept=True)]
         ),
         baselines=evaluation_tables.baseline_rows(result),
         threshold_lines=list(_threshold_lines(result, context)),

@@ -71,8 +71,8 @@ def calibrate(
         shown = hours_needed(1.0) / hours if hours else math.inf
         or_accept = f", or accept {rate_words(shown)}" if shown <= _ACCEPTABLE else ""
         raise EvidenceError(
-            f"A false-alarm rate of {rate_words(per_hour)} must be shown by {needed:.0f} hours "
-            f"without violence or more. Received: {hours_words(hours)}. "
+            f"A false-alarm rate of {rate_words(per_hour)} must be measured on {needed:.0f} hours "
+            f"or more without violence. Received: {hours_words(hours)}. "
             f"Let the camera be watched for {hours_words(needed - hours)} more{or_accept}"
         )
 

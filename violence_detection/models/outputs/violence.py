@@ -1,6 +1,5 @@
 """Probability of violence, from the context and from what the other outputs say."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -26,8 +25,8 @@ class Violence(OutputDefaults):
         """The float32 logit, (B, 1).
 
         Before training it is `4 (p - 1/2)` of the probability p of violence that `classes` gives,
-        the log-odds of p near one half, and 0 without `classes`: what `classes` learns counts from
-        the first step, which a weight of 0 would need hundreds of steps to see.
+        the log-odds of p near one half, and 0 without `classes`. So the output follows `classes`
+        from the first step; from weights of 0 that would take hundreds of steps.
         """
         read = [encoded.context, *others.values()]
         if others:
@@ -37,9 +36,10 @@ class Violence(OutputDefaults):
         )
         outputs = logit(read[0])
         if Classes.name in others:
-            before = itertools.takewhile(lambda name: name != Classes.name, others)
+            names = list(others)
+            before = names[: names.index(Classes.name)]
             column = encoded.context.shape[-1] + sum(others[name].shape[-1] for name in before)
-            # Of two classes the only column is that of violence, of more the first is the normal.
+            # Two classes give one column, that of violence; more give one each, the normal first.
             slope = 4.0 if others[Classes.name].shape[-1] == 1 else -4.0
             kernel = np.zeros(logit.kernel.shape, np.float32)
             kernel[column] = slope
