@@ -22,7 +22,7 @@ progress_of_pip() {
              name = $2; size = substr($(NF - 1), 2); sub(/-(cp|py)[0-9].*/, "", name)
              if (size + 0 >= 20 || $NF ~ /^G/) { print "  downloading " name " (" size " " $NF; fflush() }
          }
-         /^Installing collected packages/ { print "  unpacking " NF - 3 " packages, which takes minutes"; fflush() }'
+         /^Installing collected packages/ { if (NF > 13) print "  unpacking " NF - 3 " packages, which takes minutes"; fflush() }'
 }
 
 make_environment() {
