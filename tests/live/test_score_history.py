@@ -124,5 +124,5 @@ def test_calibration_is_kept_and_used(watched):
 
 def test_calibration_without_evidence_is_refused(watched):
     answer = _run("calibrate", watched, "door", "--false-alarms-per-hour", "0.05", status=1)
-    assert "60 hours without violence or more. Received: 11 hours" in answer.stderr
+    assert "60 hours or more without violence. Received: 11 hours" in answer.stderr
     assert "must be one of door" in _run("calibrate", watched, "yard", status=2).stderr
