@@ -9,7 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -530,19 +529,15 @@ def test_an_option_that_takes_a_path_says_so_and_completes_it():
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["check", "--help"]])
 def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy(words):
     code = (
-        "import sys; from violence_detection.cli import main\n"
+        "import sys, time; from violence_detection.cli import main\n"
         "heavy = {'tensorflow', 'keras', 'numpy', 'cv2', 'pandas'}\n"
         f"try: main({words})\n"
-        "except SystemExit: print(sorted(heavy & set(sys.modules)))"
+        "except SystemExit: print(sorted(heavy & set(sys.modules)), time.process_time())"
     )
-    for _ in range(3):  # on a busy machine one may take longer
-        start_s = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        took_s = time.monotonic() - start_s
-        assert done.stdout.splitlines()[-1] == "[]", done.stderr
-        if took_s < 1.0:
-            break
-    assert took_s < 1.0
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    imported, _, cpu_s = done.stdout.splitlines()[-1].rpartition(" ")
+    assert imported == "[]", done.stderr
+    assert float(cpu_s) < 1.0  # of the processor, since others may use the machine, too
 
 
 @pytest.mark.slow
