@@ -116,6 +116,11 @@ def test_only_the_cameras_of_a_judge_that_is_behind_are_judged_less_often(watch)
     assert sent == {"a": [], "b": [StrideOrder(2.0)], "c": [], "d": [StrideOrder(2.0)]}
 
 
+def test_the_processes_of_judges_have_no_threads_that_wait_for_matrix_products(watch):
+    environments = [dict(watch.judge_number(n).kind.environment) for n in (1, 2)]
+    assert [env["OPENBLAS_NUM_THREADS"] for env in environments] == ["1", "1"]
+
+
 def test_the_watch_fails_only_if_no_judge_can_work(short_tmp):
     watch = PlayedWatch(write_cameras_file(short_tmp, FILE))
     with watch.supervisor.opened():

@@ -48,22 +48,42 @@ class Neighbours(NamedTuple):
     distances: np.ndarray
 
 
-def squared_distances(points: np.ndarray, references: np.ndarray) -> np.ndarray:
+class References(NamedTuple):
+    """Points that distances are measured to, prepared once for many calls.
+
+    Attributes:
+        points: float32 (M, F).
+        squared_lengths: float32 (M,).
+    """
+
+    points: np.ndarray
+    squared_lengths: np.ndarray
+
+    @classmethod
+    def of(cls, points: np.ndarray) -> Self:
+        """The references of points, float (M, F)."""
+        points = points.astype(np.float32)
+        return cls(points, np.square(points).sum(1))
+
+
+def squared_distances(points: np.ndarray, references: np.ndarray | References) -> np.ndarray:
     """``|a|^2 + |b|^2 - 2 a.b``, not below 0, float32 (N, M).
 
     Args:
         points: float (N, F).
         references: float (M, F).
     """
-    points, references = points.astype(np.float32), references.astype(np.float32)
-    products = points @ references.T
-    lengths = np.square(points).sum(1)[:, None] + np.square(references).sum(1)[None]
+    if not isinstance(references, References):
+        references = References.of(references)
+    points = points.astype(np.float32)
+    products = points @ references.points.T
+    lengths = np.square(points).sum(1)[:, None] + references.squared_lengths[None]
     return np.maximum(lengths - 2 * products, 0)
 
 
 def nearest(
     points: np.ndarray,
-    references: np.ndarray,
+    references: np.ndarray | References,
     count: int = NEIGHBOURS,
     *,
     point_groups: Sequence[str] | None = None,
@@ -78,8 +98,10 @@ def nearest(
         point_groups, reference_groups: Recordings, (N,) and (M,): references of a point's own
             recording are not allowed. None allows all.
     """
-    count = min(count, len(references))
-    block = max(1, _BLOCK_CELLS // len(references))
+    if not isinstance(references, References):
+        references = References.of(references)
+    size = len(references.points)
+    count, block = min(count, size), max(1, _BLOCK_CELLS // size)
     rows, distances = [np.zeros((0, count), np.int64)], [np.zeros((0, count), np.float32)]
     groups = None if point_groups is None else np.asarray(point_groups, str)
     for start in range(0, len(points), block):

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-_APART_S = 0.5
+# More than half a second, and of no simple ratio to a stride: windows of cameras that were started
+# one after the other end at different moments, so that none waits for the judge behind many.
+_APART_S = 0.618
 _MAX_WAIT_S = 3.0  # a camera that hangs while it is opened must not keep the others out
 _POLL_S = 0.05
 
@@ -15,7 +17,7 @@ _POLL_S = 0.05
 class HostTurn:
     """The turn of one capture process among those of the same host, by a lock on a file.
 
-    One process opens its camera at a time, and half a second apart; who has waited for 3 seconds
+    One process opens its camera at a time, and 0.6 s apart; who has waited for 3 seconds
     opens it all the same.
     """
 

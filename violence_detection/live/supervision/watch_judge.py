@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 _MESSAGES = (JudgedWindow, JudgeReady, JudgeLoad, JudgeFailed)
 _START_S = 300.0  # TensorFlow, the weights, the engine
+# The threads of OpenBLAS go on for 0.1 s after each product, in case there is another: for the
+# distances of one window to the training clips they took a tenth of a core a camera.
+_VARIABLES = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 class WatchJudge:
@@ -74,7 +77,7 @@ class WatchJudge:
         self.load: JudgeLoad | None = None
         self.failure: RunError | None = None
         self.strides = StrideControl()
-        environment = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
+        environment = _VARIABLES | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
         if gpu and shares_gpu:  # else the first one takes the whole memory of the GPU
             environment["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
         self._worker = KeptWorker(
