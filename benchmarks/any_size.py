@@ -22,7 +22,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.export.conversion import ExportedModel
-from violence_detection.export.end_to_end_graph import (
+from violence_detection.export.graphs.end_to_end_graph import (
     FrameInput,
     build_end_to_end,
     needs_neighbours,

@@ -20,7 +20,8 @@ import numpy as np
 
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.metrics import calibration, intervals, threshold_selection
+from violence_detection.metrics import calibration, intervals
+from violence_detection.metrics.thresholds import threshold_selection
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.classifier import load_model, probabilities
 from violence_detection.models.outputs.classes import is_violent, violence_score

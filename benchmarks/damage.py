@@ -58,7 +58,7 @@ def intact_clips(folder: Path, count: int) -> list[tuple[Path, int]]:
     import numpy as np
 
     from violence_detection.datasets import video_folder
-    from violence_detection.video.decoder import open_video
+    from violence_detection.video.decoding.decoder import open_video
 
     read = video_folder.read_folder(folder)
     paths = sorted({read.root / video.path for video in read.videos})
@@ -82,7 +82,7 @@ def opencv_alone(paths: list[tuple[Path, int]], *, header: bool = False) -> floa
     import cv2
 
     if header:
-        from violence_detection.video.container import read_container
+        from violence_detection.video.decoding.container import read_container
 
     def read(path: Path, frames: int) -> None:
         if header:
@@ -105,7 +105,7 @@ def with_header(paths: list[tuple[Path, int]]) -> float:
 
 
 def this_package(paths: list[tuple[Path, int]], *, second: bool = False) -> float:
-    from violence_detection.video.decoder import open_video
+    from violence_detection.video.decoding.decoder import open_video
 
     def read(path: Path, frames: int) -> None:
         wanted = wanted_frames(frames)

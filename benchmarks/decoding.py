@@ -24,8 +24,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from violence_detection.datasets import video_folder
-from violence_detection.video import seeking
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding import seeking
+from violence_detection.video.decoding.decoder import open_video
 from violence_detection.video.frame_sampling import sample_indices
 
 WANTED = 20

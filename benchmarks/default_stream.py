@@ -28,10 +28,10 @@ from kept_scores import KeptScores
 from other_cameras import Space, auc, open_spaces
 from scipy.special import expit
 
-from violence_detection.datasets import folds
+from violence_detection.datasets.splitting import folds
 from violence_detection.metrics import paired_tests
 from violence_detection.system import devices
-from violence_detection.training.learning_rate_schedules import schedule_over_epochs
+from violence_detection.training.optimisation.learning_rate_schedules import schedule_over_epochs
 
 FOLDS = 5
 EPOCHS, BATCH = 60, 32

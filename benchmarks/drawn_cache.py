@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files

@@ -31,8 +31,9 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.videos import Video
-from violence_detection.features import engine_choice, extract
+from violence_detection.features import engine_choice
 from violence_detection.features.config import ExtractConfig
+from violence_detection.features.extraction import extract
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import devices, files
 from violence_detection.video.clip_reader import ClipReader

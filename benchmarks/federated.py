@@ -30,7 +30,7 @@ import machine
 import numpy as np
 
 from violence_detection.datasets.labels import classes_of
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset

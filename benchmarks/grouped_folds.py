@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets import folds
 from violence_detection.datasets.labels import classes_of
+from violence_detection.datasets.splitting import folds
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset

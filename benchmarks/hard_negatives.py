@@ -26,7 +26,7 @@ from kept_scores import KeptScores
 from other_camera_trials import difference, open_space, regression_scores, spanned
 from other_cameras import Space, auc
 
-from violence_detection.datasets import folds
+from violence_detection.datasets.splitting import folds
 from violence_detection.metrics import intervals
 from violence_detection.metrics.surest_windows import surest_apart
 from violence_detection.system import devices

@@ -27,8 +27,8 @@ from grouped_folds import FOLDS, difference, parsed, read_features
 from kept_scores import KeptScores
 
 from violence_detection.evaluation.baselines import complete_summaries, motion_statistics
-from violence_detection.experiments.drawn_folds import FoldPlan
-from violence_detection.experiments.fold_runner import FoldRunner, FoldSetup
+from violence_detection.experiments.cross_validation.drawn_folds import FoldPlan
+from violence_detection.experiments.cross_validation.fold_runner import FoldRunner, FoldSetup
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset

@@ -25,7 +25,7 @@ from kept_scores import KeptScores
 from other_cameras import Scores, Space, auc, averaged, side_by_side
 from scipy.special import logit
 
-from violence_detection.datasets import folds
+from violence_detection.datasets.splitting import folds
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import intervals
 from violence_detection.system import devices

@@ -26,7 +26,7 @@ import numpy as np
 from grouped_folds import FOLDS, classifier_scores, parsed, read_features
 from scipy.special import logit
 
-from violence_detection.datasets import folds
+from violence_detection.datasets.splitting import folds
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import intervals

@@ -74,8 +74,8 @@ def decode_s(path: Path) -> float:
 
 def train_run(folder: Path, videos: Path, stream: str, weights: str, engine: str) -> Path:
     """A run of a stream on the clips that the video is made of."""
-    from violence_detection.features import extract
     from violence_detection.features.config import ExtractConfig
+    from violence_detection.features.extraction import extract
     from violence_detection.system import devices
     from violence_detection.training.config import TrainConfig
     from violence_detection.training.train import train_classifier

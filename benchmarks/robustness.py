@@ -30,7 +30,7 @@ from grouped_folds import FOLDS, classifier_scores, read_features
 from kept_scores import KeptScores
 from scipy.special import expit
 
-from violence_detection.datasets import folds
+from violence_detection.datasets.splitting import folds
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.config import USUAL
 from violence_detection.evaluation.robustness.corrupted_features import (

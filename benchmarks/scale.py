@@ -4,9 +4,9 @@
     python benchmarks/scale.py --videos 4000 --extract 2000
 
 Makes a dataset of small drawn videos and the cache of its finished extraction, starts
-`features.extract` again in a fresh process, and subtracts the needs of a process that only imports
-TensorFlow and builds the backbone. With `--extract N`, N videos and a quarter of them are really
-extracted: the memory must be the same. Exits with status 1 if a limit is exceeded.
+`features.extraction.extract` again in a fresh process, and subtracts the needs of a process that
+only imports TensorFlow and builds the backbone. With `--extract N`, N videos and a quarter of them
+are really extracted: the memory must be the same. Exits with status 1 if a limit is exceeded.
 """
 
 import argparse
@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 
 from violence_detection.datasets import video_folder
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.features import extract as stage
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extract import extract_features
+from violence_detection.features.extraction import extract as stage
+from violence_detection.features.extraction.extract import extract_features
+from violence_detection.features.extraction.video_worker import unread_entry
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.video_worker import unread_entry
 from violence_detection.system import devices, files
 
 LIMIT_S = 20.0

@@ -115,7 +115,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     logging.disable(logging.WARNING)
     from violence_detection.system import devices
     from violence_detection.training.config import TrainConfig
-    from violence_detection.training.step import TrainingStep
+    from violence_detection.training.optimisation.step import TrainingStep
     from violence_detection.training.train import train_classifier
 
     devices.import_tensorflow()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from violence_detection.datasets.synthetic_footage import draw_footage
+from violence_detection.datasets.drawing.synthetic_footage import draw_footage
 
 PICTURES = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 

@@ -16,7 +16,7 @@ from support.features import draw_features
 from support.figures import blank_figures
 from support.videos import draw_video
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files, processes, progress
 

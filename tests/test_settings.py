@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import config
 from violence_detection.evaluation.robustness.config import RobustnessConfig
-from violence_detection.experiments.ablation_config import AblateConfig
-from violence_detection.experiments.advice_config import AdviseConfig
+from violence_detection.experiments.ablation.ablation_config import AblateConfig
+from violence_detection.experiments.advising.advice_config import AdviseConfig
 from violence_detection.experiments.config import (
     CrossDatasetConfig,
     CrossValidateConfig,

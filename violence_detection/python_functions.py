@@ -24,11 +24,13 @@ from violence_detection.commands.train import result_lines as training_lines
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extraction_result import ExtractionResult
+from violence_detection.features.extraction.extraction_result import ExtractionResult
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.reports import pandas_tables
-from violence_detection.reports.cross_validation_result import CrossValidationResult
-from violence_detection.reports.evaluation_result import EvaluationResult
+from violence_detection.reports.cross_validation.cross_validation_result import (
+    CrossValidationResult,
+)
+from violence_detection.reports.evaluation.evaluation_result import EvaluationResult
 from violence_detection.settings import Config
 from violence_detection.training.config import TrainConfig
 
@@ -97,7 +99,7 @@ def extract(video_dir: str | os.PathLike, *, force: bool = False, **settings: An
         ConfigError: If a setting is unknown (with the nearest name) or out of its range.
         ViolenceDetectionError: As the command says it: no usable video, no weights, …
     """
-    from violence_detection.features.extract import ExtractionStage
+    from violence_detection.features.extraction.extract import ExtractionStage
 
     config = _config(ExtractConfig, settings)
     return _shown(Extraction, ExtractionStage(Path(video_dir), config, force=force).run())
@@ -148,7 +150,7 @@ def cross_validate(*, force: bool = False, **settings: Any) -> CrossValidation:
         ConfigError: If a setting is unknown (with the nearest name) or out of its range.
         ViolenceDetectionError: As the command says it.
     """
-    from violence_detection.experiments.cross_validate import CrossValidationStage
+    from violence_detection.experiments.cross_validation.cross_validate import CrossValidationStage
 
     config = _config(CrossValidateConfig, settings)
     return _shown(CrossValidation, CrossValidationStage(config, force=force).run())

@@ -9,12 +9,12 @@ from violence_detection.commands.compare import comparison_lines
 from violence_detection.evaluation.comparison_result import ComparisonResult, RunSummary
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.metrics.classification import Scores
-from violence_detection.metrics.operating_cost import VideoTraffic, cost_difference
 from violence_detection.metrics.paired_tests import (
     Discordance,
     PairedAccuracyDifference,
     PairedAucDifference,
 )
+from violence_detection.metrics.thresholds.operating_cost import VideoTraffic, cost_difference
 
 A = RunSummary("/runs/a", "/features", Scores(0.8, 0.9), None, 0.5, "", Leaks())
 RESULT = ComparisonResult(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from violence_detection import registry
-from violence_detection.export import classifier_graph
 from violence_detection.export.formats._format import FEATURES, PROBABILITIES, PROBABILITY
+from violence_detection.export.graphs import classifier_graph
 from violence_detection.models import classifier
 from violence_detection.models.outputs.classes import Classes
 
@@ -115,7 +115,7 @@ def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
 @each_format
 def test_a_format_of_any_size_takes_frames_of_several_sizes_and_a_second_input(name, tmp_path):
     """Resized by area as OpenCV does it, to the grey level."""
-    from violence_detection.export import any_size_graph
+    from violence_detection.export.graphs import any_size_graph
 
     part = registry.module("formats", name)
     if part.missing() or not part.ANY_SIZE:
@@ -369,7 +369,7 @@ def test_constants_of_a_head_are_in_its_graph(head_name):
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["mobilenet", "resnet50", "efficientnetb0"])
 def test_constants_of_a_backbone_are_in_its_graph(backbone):
-    from violence_detection.export.end_to_end_graph import _backbone_model
+    from violence_detection.export.graphs.end_to_end_graph import _backbone_model
 
     part = registry.module("backbones", backbone)
     assert not lifted(_backbone_model(part.build(frame_size=32, weights=None)))
@@ -377,7 +377,7 @@ def test_constants_of_a_backbone_are_in_its_graph(backbone):
 
 @pytest.mark.parametrize("size", [(48, 64), (20, 24), (33, 50)])
 def test_constants_of_a_resize_are_in_its_graph(size):
-    from violence_detection.export import resize_graph
+    from violence_detection.export.graphs import resize_graph
 
     frames = keras.Input(batch_shape=(2, *size, 3), dtype="float32")
     assert not lifted(keras.Model(frames, resize_graph.resize(frames, (32, 32))))

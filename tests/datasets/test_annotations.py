@@ -7,10 +7,11 @@ import pytest
 from support.videos import cut_to_pictures, draw_video
 
 from violence_detection.commands.import_annotations import import_lines
-from violence_detection.datasets import annotation_formats, video_folder
-from violence_detection.datasets.annotated_parts import FileLength, parts_of
-from violence_detection.datasets.annotation_formats import Annotation
-from violence_detection.datasets.annotation_import import ImportStage
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.annotations import annotation_formats
+from violence_detection.datasets.annotations.annotated_parts import FileLength, parts_of
+from violence_detection.datasets.annotations.annotation_formats import Annotation
+from violence_detection.datasets.annotations.annotation_import import ImportStage
 from violence_detection.datasets.config import AnnotationConfig
 from violence_detection.errors import ConfigError, DatasetError
 

@@ -4,9 +4,9 @@ alone."""
 import pytest
 from support.videos import draw_video
 
-from violence_detection.datasets.clip_cutting import video_of_key
+from violence_detection.datasets.annotations.clip_cutting import video_of_key
 from violence_detection.datasets.labels import label_mapping, normal_entries
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import read_folder
 from violence_detection.errors import CacheError, DatasetError
 

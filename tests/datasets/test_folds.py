@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.features import draw_features
 
-from violence_detection.datasets import folds
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.splitting import folds
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache

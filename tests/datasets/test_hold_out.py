@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from violence_detection.datasets import camera_and_time, folds, hold_out, iso_times
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets import camera_and_time
+from violence_detection.datasets.splitting import folds, hold_out
+from violence_detection.datasets.table_files import iso_times
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError
 
 START = datetime(2024, 5, 1, 12)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from violence_detection.datasets.label_table import LabelTable
+from violence_detection.datasets.table_files.label_table import LabelTable
 from violence_detection.datasets.video_files import LABEL_HISTORY
 from violence_detection.datasets.video_folder import read_folder
 from violence_detection.datasets.videos import Video

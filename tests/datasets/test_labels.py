@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from violence_detection.datasets.class_names import check_spellings, normal_class
 from violence_detection.datasets.labels import label_mapping, renamed_labels, with_class_names
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError, DatasetError
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from violence_detection.datasets.manifest import (
+from violence_detection.datasets.table_files.manifest import (
     LATER_COLUMNS,
     ContentIndex,
     ManifestEntry,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from violence_detection.datasets.metadata_shortcuts import find_shortcuts
+from violence_detection.datasets.summaries.metadata_shortcuts import find_shortcuts
 
 LABELS = ["calm"] * 20 + ["fight"] * 20
 EACH = [str(number) for number in range(40)]

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from violence_detection.datasets.path_matching import match_paths
+from violence_detection.datasets.table_files.path_matching import match_paths
 
 KNOWN = ("a/1.mp4", "a/École.mp4", "b/1.mp4", "b/2.mp4")
 

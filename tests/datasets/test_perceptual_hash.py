@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from violence_detection.datasets import perceptual_hash
+from violence_detection.datasets.summaries import perceptual_hash
 
 BITS = 64
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from violence_detection.datasets import recordings, summary_cache
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.recordings import NearDuplicates, choose_recordings
-from violence_detection.datasets.summary_cache import AvailableSummaries
-from violence_detection.datasets.video_summary import VideoSummaries
+from violence_detection.datasets.splitting import recordings
+from violence_detection.datasets.splitting.recordings import NearDuplicates, choose_recordings
+from violence_detection.datasets.summaries import summary_cache
+from violence_detection.datasets.summaries.summary_cache import AvailableSummaries
+from violence_detection.datasets.summaries.video_summary import VideoSummaries
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import EvidenceError
 
 ENTRIES = [ManifestEntry(f"cam{n // 2}/{n}.mp4", "calm", f"{n}", "test") for n in range(4)]

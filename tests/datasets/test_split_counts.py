@@ -1,6 +1,6 @@
 """Numbers of videos and recordings in each split."""
 
-from violence_detection.datasets.split_counts import count_splits
+from violence_detection.datasets.splitting.split_counts import count_splits
 
 VIDEOS = [
     ("normal", "a", "test"),

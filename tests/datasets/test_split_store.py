@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.split_store import SplitStore
-from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.splitting.split_store import SplitStore
+from violence_detection.datasets.splitting.split_words import SPLITS
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, ConfigError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from violence_detection.datasets.split_words import split_of_word
+from violence_detection.datasets.splitting.split_words import split_of_word
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from violence_detection.datasets import splits
-from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.splitting import splits
+from violence_detection.datasets.splitting.split_words import SPLITS
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError
 

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from violence_detection.datasets import video_summary
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.summaries import video_summary
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import VideoError
 from violence_detection.system import files
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.datasets import synthetic
+from violence_detection.datasets.drawing import synthetic
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 
 COUNT = 28

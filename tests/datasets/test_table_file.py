@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from violence_detection.datasets.table_file import find_table, other_tables, read_table, write_table
+from violence_detection.datasets.table_files.table_file import (
+    find_table,
+    other_tables,
+    read_table,
+    write_table,
+)
 from violence_detection.errors import DatasetError
 
 LINES = ("path,label,group", "a/1.mp4,calm,r1", "b/2.mp4,fight,r2")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.thinning import thin_class
+from violence_detection.datasets.splitting.thinning import thin_class
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError
 
 

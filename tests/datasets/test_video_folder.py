@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from violence_detection import cli
 from violence_detection.datasets.class_names import normal_class, spellings
-from violence_detection.datasets.split_words import split_of_word
+from violence_detection.datasets.splitting.split_words import split_of_word
 from violence_detection.datasets.video_files import EXTENSIONS, is_system_folder
 from violence_detection.datasets.video_folder import VideoFolder, read_folder
 from violence_detection.datasets.videos import Video

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from support.videos import draw_video
 
-from violence_detection.datasets import video_summary
-from violence_detection.datasets.video_summary import VideoSummaries
+from violence_detection.datasets.summaries import video_summary
+from violence_detection.datasets.summaries.video_summary import VideoSummaries
 from violence_detection.errors import VideoError
 
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from violence_detection.evaluation import anonymisation
-from violence_detection.evaluation.anonymisation import BLOCKS
+from violence_detection.evaluation.mistakes import anonymisation
+from violence_detection.evaluation.mistakes.anonymisation import BLOCKS
 
 HEIGHT, WIDTH = 240, 480  # blocks of 10 by 10 pixels
 MOVING_ROWS = slice(60, 90)

@@ -9,7 +9,7 @@ import pytest
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection.datasets.video_summary import VideoSummaries
+from violence_detection.datasets.summaries.video_summary import VideoSummaries
 from violence_detection.evaluation import baseline_comparison
 from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset

@@ -9,8 +9,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from support.features import draw_features
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_summary import VideoSummaries
+from violence_detection.datasets.summaries.video_summary import VideoSummaries
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset

@@ -12,14 +12,14 @@ import pytest
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.evaluation import anonymisation, contact_sheet, mistake_frames
+from violence_detection.evaluation.mistakes import anonymisation, contact_sheet, mistake_frames
 from violence_detection.evaluation.predictions import prediction_rows
 from violence_detection.features import dataset
 from violence_detection.models.heads._layers import AttentionPooling
-from violence_detection.models.training_clips import TrainingClips
+from violence_detection.models.neighbours.training_clips import TrainingClips
 from violence_detection.system import files
 from violence_detection.video import still_frames
-from violence_detection.video.decoder import Decoder
+from violence_detection.video.decoding.decoder import Decoder
 
 LABELS = ["normal", "fight"]
 

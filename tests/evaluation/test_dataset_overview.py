@@ -9,8 +9,8 @@ from support.videos import patterns, write_frames
 
 from violence_detection import cli
 from violence_detection.evaluation.dataset_overview import overview
+from violence_detection.features.checking.folder_check import check_folder
 from violence_detection.features.config import CheckConfig
-from violence_detection.features.folder_check import check_folder
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.summary_cache import AvailableSummaries
-from violence_detection.datasets.video_summary import VideoSummaries
-from violence_detection.evaluation import error_analysis
+from violence_detection.datasets.summaries.summary_cache import AvailableSummaries
+from violence_detection.datasets.summaries.video_summary import VideoSummaries
+from violence_detection.datasets.table_files.manifest import ManifestEntry
+from violence_detection.evaluation.mistakes import error_analysis
 from violence_detection.evaluation.predictions import PredictionRow
 
 

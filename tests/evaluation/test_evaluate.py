@@ -20,11 +20,12 @@ from violence_detection.errors import CacheError, ConfigError, RunError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import EvaluationStage, evaluate_run
 from violence_detection.features.cache import FeatureCache
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 from violence_detection.models.calibration_predictions import OUT_OF_FOLD
 from violence_detection.models.run import Run
-from violence_detection.reports import findings, pandas_tables
-from violence_detection.reports.evaluation_result import EvaluationResult
+from violence_detection.reports import pandas_tables
+from violence_detection.reports.evaluation import findings
+from violence_detection.reports.evaluation.evaluation_result import EvaluationResult
 
 KEYS = (
     "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong "

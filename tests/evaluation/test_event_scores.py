@@ -10,7 +10,7 @@ from support.videos import draw_two_classes, draw_video
 from violence_detection.commands.evaluate_events import event_lines
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.evaluation.config import EventsConfig
-from violence_detection.evaluation.event_scores import EventsStage
+from violence_detection.evaluation.footage.event_scores import EventsStage
 from violence_detection.models.run import Run
 
 pytestmark = pytest.mark.slow

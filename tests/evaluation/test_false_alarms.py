@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from violence_detection.errors import EvidenceError
-from violence_detection.evaluation import alarm_counts
-from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule
-from violence_detection.evaluation.false_alarms import ScoredFootage
+from violence_detection.evaluation.footage import alarm_counts
+from violence_detection.evaluation.footage.alarm_counts import PLAIN, AlarmRule
+from violence_detection.evaluation.footage.false_alarms import ScoredFootage
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.segments import (
     LOWER_FRACTION,

@@ -16,7 +16,7 @@ from violence_detection import cli
 from violence_detection.datasets import video_folder
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.config import LabelConfig
-from violence_detection.evaluation.labelling import LabelStage
+from violence_detection.evaluation.labels.labelling import LabelStage
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 
@@ -211,7 +211,7 @@ def test_the_recording_of_a_new_video_is_given_or_unknown(label, clip):
 
 @pytest.mark.slow
 def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
-    from violence_detection.features.extract import extract_features
+    from violence_detection.features.extraction.extract import extract_features
 
     for name, offset in (("normal", 10), ("violent", 60)):
         for number in range(2, 8):

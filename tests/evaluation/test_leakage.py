@@ -14,14 +14,14 @@ from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.commands.evaluate import evaluation_lines
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.recordings import NearDuplicates
+from violence_detection.datasets.splitting.recordings import NearDuplicates
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
 from violence_detection.evaluation.config import CompareConfig
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.features.cache import FeatureCache
-from violence_detection.reports.evaluation_result import EvaluationResult
+from violence_detection.reports.evaluation.evaluation_result import EvaluationResult
 from violence_detection.system import files
 
 COUNTS = ("recordings", "identical", "near_duplicates")
@@ -250,7 +250,7 @@ def test_real_clips_are_near_duplicates_of_their_changed_copies_only(tmp_path):
 
     import cv2
 
-    from violence_detection.datasets import perceptual_hash, video_summary
+    from violence_detection.datasets.summaries import perceptual_hash, video_summary
 
     with open(CLIPS / "videos.csv") as file:
         rows = {row["group"]: row["path"] for row in csv.DictReader(file)}

@@ -14,8 +14,8 @@ from support.videos import draw_two_classes
 
 from violence_detection import cli
 from violence_detection.errors import ConfigError
-from violence_detection.evaluation.mining import MineStage
-from violence_detection.evaluation.mining_config import MineConfig
+from violence_detection.evaluation.footage.mining import MineStage
+from violence_detection.evaluation.footage.mining_config import MineConfig
 
 ALL = {"threshold": 0.0, "apart_s": 1.0}  # a drawn run is not sure of anything
 

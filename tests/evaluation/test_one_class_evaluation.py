@@ -11,8 +11,8 @@ from support.features import draw_features
 
 from violence_detection.commands.mine import mine_lines
 from violence_detection.errors import EvidenceError
-from violence_detection.evaluation.mining import MineStage
-from violence_detection.evaluation.mining_config import MineConfig
+from violence_detection.evaluation.footage.mining import MineStage
+from violence_detection.evaluation.footage.mining_config import MineConfig
 from violence_detection.models.run import Run
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier

@@ -4,8 +4,8 @@ import pytest
 
 from violence_detection.evaluation.other_cameras import worst_conditions
 from violence_detection.metrics import intervals
-from violence_detection.reports.evaluation_result import ErrorRow
-from violence_detection.reports.home_comparison import HomeComparison
+from violence_detection.reports.evaluation.evaluation_result import ErrorRow
+from violence_detection.reports.evaluation.home_comparison import HomeComparison
 
 
 def row(name: str, videos: int, misses: int, false_alarms: int) -> ErrorRow:

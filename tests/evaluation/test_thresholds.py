@@ -18,9 +18,10 @@ from violence_detection.errors import (
     DatasetError,
     EvidenceError,
 )
-from violence_detection.evaluation import normal_footage, thresholds
-from violence_detection.evaluation.alarm_counts import AlarmRule
+from violence_detection.evaluation import thresholds
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.evaluation.footage import normal_footage
+from violence_detection.evaluation.footage.alarm_counts import AlarmRule
 from violence_detection.features.cache import FeatureCache
 from violence_detection.inference.predict import Predictor
 from violence_detection.models.run import Run

@@ -7,8 +7,8 @@ from click.testing import CliRunner
 from support.features import draw_features
 
 from violence_detection import cli
-from violence_detection.experiments.ablation_config import OPTIONS
-from violence_detection.experiments.ablation_variants import (
+from violence_detection.experiments.ablation.ablation_config import OPTIONS
+from violence_detection.experiments.ablation.ablation_variants import (
     Hardware,
     cumulative_steps,
     single_variants,

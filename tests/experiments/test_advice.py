@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.experiments.advice import (
+from violence_detection.experiments.advising.advice import (
     GIVEN,
     MEASURED,
     RULE,

@@ -9,8 +9,8 @@ from support.features import draw_features
 from support.videos import draw_video
 
 from violence_detection import cli
-from violence_detection.experiments import learning_curve
-from violence_detection.experiments.pooled_scores import PooledPredictions
+from violence_detection.experiments.advising import learning_curve
+from violence_detection.experiments.cross_validation.pooled_scores import PooledPredictions
 
 
 def run_json(*words, status=0):

@@ -14,7 +14,7 @@ from support.folders import tree_of
 from violence_detection import cli
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.evaluation.config import CompareConfig
-from violence_detection.experiments.compare_cross_validations import (
+from violence_detection.experiments.cross_validation.compare_cross_validations import (
     CrossValidationComparisonStage,
 )
 

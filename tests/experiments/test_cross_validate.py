@@ -23,15 +23,24 @@ from violence_detection import cli
 from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.evaluation import baselines, predictions
-from violence_detection.experiments import fold_processes, pooled_scores
 from violence_detection.experiments.config import CrossValidateConfig
-from violence_detection.experiments.cross_validate import CrossValidationStage, run_cross_validation
-from violence_detection.experiments.drawn_folds import FoldPlan
-from violence_detection.experiments.fold_runner import FoldRunner, FoldSetup, TrainedFold
+from violence_detection.experiments.cross_validation import fold_processes, pooled_scores
+from violence_detection.experiments.cross_validation.cross_validate import (
+    CrossValidationStage,
+    run_cross_validation,
+)
+from violence_detection.experiments.cross_validation.drawn_folds import FoldPlan
+from violence_detection.experiments.cross_validation.fold_runner import (
+    FoldRunner,
+    FoldSetup,
+    TrainedFold,
+)
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 from violence_detection.models.training_results import EffectiveSettings
-from violence_detection.reports.cross_validation_result import CrossValidationResult
+from violence_detection.reports.cross_validation.cross_validation_result import (
+    CrossValidationResult,
+)
 from violence_detection.system import files
 from violence_detection.system.study_folder import StudyFolder
 

@@ -14,8 +14,8 @@ from violence_detection.experiments.doctor_config import DoctorConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.heads import linear
 from violence_detection.system.check_list import CheckList
+from violence_detection.training.checks.rehearsal import Rehearsal
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.rehearsal import Rehearsal
 
 REHEARSED = "configuration dataset batch forward trainer step validation rehearsal".split()
 QUICK = {"head": "linear", "batch_size": 8, "learning_rate": 0.02}

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.experiments.fold_results import FoldResult, FoldResults
-from violence_detection.experiments.pooled_scores import mean_over_folds
+from violence_detection.datasets.table_files.manifest import ManifestEntry
+from violence_detection.experiments.cross_validation.fold_results import FoldResult, FoldResults
+from violence_detection.experiments.cross_validation.pooled_scores import mean_over_folds
 from violence_detection.models.training_results import EffectiveSettings
-from violence_detection.reports.cross_validation_scores import FoldMean
+from violence_detection.reports.cross_validation.cross_validation_scores import FoldMean
 
 CLASSES = ["normal", "violent"]
 

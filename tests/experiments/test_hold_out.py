@@ -10,14 +10,16 @@ from support.features import draw_features
 
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import baselines
-from violence_detection.experiments import pooled_scores
 from violence_detection.experiments.config import CrossValidateConfig
-from violence_detection.experiments.cross_validate import CrossValidationStage
-from violence_detection.experiments.fold_processes import FoldProcesses
-from violence_detection.experiments.fold_runner import FoldRunner, TrainedFold
+from violence_detection.experiments.cross_validation import pooled_scores
+from violence_detection.experiments.cross_validation.cross_validate import CrossValidationStage
+from violence_detection.experiments.cross_validation.fold_processes import FoldProcesses
+from violence_detection.experiments.cross_validation.fold_runner import FoldRunner, TrainedFold
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.training_results import EffectiveSettings
-from violence_detection.reports.cross_validation_result import CrossValidationResult
+from violence_detection.reports.cross_validation.cross_validation_result import (
+    CrossValidationResult,
+)
 from violence_detection.system import files
 
 EFFECTIVE = EffectiveSettings(1, 1, "float32", xla=False, engine="tensorflow")

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from violence_detection.errors import ConfigError
-from violence_detection.experiments import search_space
 from violence_detection.experiments.config import TuneConfig
-from violence_detection.experiments.search_space import Interval
+from violence_detection.experiments.tuning import search_space
+from violence_detection.experiments.tuning.search_space import Interval
 from violence_detection.training.config import TrainConfig
 
 

@@ -16,19 +16,19 @@ from support.folders import tree_of
 from support.training import train_quickly
 
 from violence_detection import cli
-from violence_detection.datasets import folds
+from violence_detection.datasets.splitting import folds
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.experiments import tune as tune_module
 from violence_detection.experiments.config import TuneConfig
-from violence_detection.experiments.tune import SearchStage, run_search
+from violence_detection.experiments.tuning import tune as tune_module
+from violence_detection.experiments.tuning.tune import SearchStage, run_search
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.system.study_folder import StudyFolder
-from violence_detection.training.checkpoint import Checkpoint
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.saving.checkpoint import Checkpoint
 from violence_detection.training.train import train_classifier
 from violence_detection.training.trainer import Trainer
 

@@ -7,7 +7,7 @@ from support.videos import draw_video, frames_of
 from violence_detection.errors import VideoError
 from violence_detection.export import check_windows
 from violence_detection.export.check_windows import StreamSpec
-from violence_detection.export.end_to_end_graph import FrameInput
+from violence_detection.export.graphs.end_to_end_graph import FrameInput
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.video_file import VideoPart
 

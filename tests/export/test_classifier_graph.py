@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from violence_detection.export import classifier_graph
 from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.export.graphs import classifier_graph
 from violence_detection.system import devices
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from violence_detection import registry
-from violence_detection.export.classifier_graph import build_plain_classifier
+from violence_detection.export.graphs.classifier_graph import build_plain_classifier
 from violence_detection.models.detectors import _error
 from violence_detection.models.forward_pass import run_model
 

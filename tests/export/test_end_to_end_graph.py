@@ -8,8 +8,8 @@ import pytest
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import ConfigError
-from violence_detection.export import end_to_end_graph
-from violence_detection.export.end_to_end_graph import FrameInput
+from violence_detection.export.graphs import end_to_end_graph
+from violence_detection.export.graphs.end_to_end_graph import FrameInput
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.stream_set import StreamSet

@@ -8,7 +8,7 @@ from support.videos import draw_two_classes
 from violence_detection.export.config import ExportConfig
 from violence_detection.export.export import ExportStage
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extract import extract_features
+from violence_detection.features.extraction.extract import extract_features
 from violence_detection.training.config import EnsembleConfig
 from violence_detection.training.ensemble import EnsembleStage
 

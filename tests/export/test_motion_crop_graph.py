@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from violence_detection.export.motion_crop_graph import MotionCropGraph
+from violence_detection.export.graphs.motion_crop_graph import MotionCropGraph
 from violence_detection.video import motion_crop
 
 

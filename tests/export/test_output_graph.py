@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from violence_detection import registry
-from violence_detection.export import classifier_graph
 from violence_detection.export.formats._format import ANOMALY_SCORE, PROBABILITIES, PROBABILITY
+from violence_detection.export.graphs import classifier_graph
 from violence_detection.models import classifier
 from violence_detection.models.classifier import Classifier
 from violence_detection.models.output_set import OutputSet

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.export import resize_graph
+from violence_detection.export.graphs import resize_graph
 
 LENGTH = st.integers(1, 400)
 

@@ -10,8 +10,8 @@ import pytest  # noqa: E402
 from support.extraction import SMALL, build_once  # noqa: E402
 
 from violence_detection.features.config import ExtractConfig  # noqa: E402
-from violence_detection.features.extract import extract_features  # noqa: E402
-from violence_detection.features.extraction_result import ExtractionResult  # noqa: E402
+from violence_detection.features.extraction.extract import extract_features  # noqa: E402
+from violence_detection.features.extraction.extraction_result import ExtractionResult  # noqa: E402
 from violence_detection.features.extractor import FeatureExtractor  # noqa: E402
 from violence_detection.system.processes import ProcessPool  # noqa: E402
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.features import SPACE
 
-from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
+from violence_detection.datasets.table_files.manifest import MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.features import cache
 from violence_detection.features.cache import FeatureCache, dataset_name

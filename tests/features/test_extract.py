@@ -32,11 +32,11 @@ from violence_detection.errors import (
     ViolenceDetectionError,
     WeightsError,
 )
-from violence_detection.features import extract as extract_module
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.dataset import read_dataset, usable_entries
-from violence_detection.features.extract import ExtractionStage
+from violence_detection.features.extraction import extract as extract_module
+from violence_detection.features.extraction.extract import ExtractionStage
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.reports import console
 

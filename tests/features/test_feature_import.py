@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.folders import tree_of
 
-from violence_detection.datasets.split_store import SplitStore
+from violence_detection.datasets.splitting.split_store import SplitStore
 from violence_detection.errors import (
     CacheError,
     ConfigError,
@@ -19,11 +19,11 @@ from violence_detection.errors import (
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
+from violence_detection.features.exchange.feature_export import CacheExport
+from violence_detection.features.exchange.feature_import import CacheImport, CacheImportResult
+from violence_detection.features.exchange.imported_file import to_float16
+from violence_detection.features.exchange.imported_labels import split_of_name
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.feature_export import CacheExport
-from violence_detection.features.feature_import import CacheImport, CacheImportResult
-from violence_detection.features.imported_file import to_float16
-from violence_detection.features.imported_labels import split_of_name
 
 CLASSES = "normal,violent"
 

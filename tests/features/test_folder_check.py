@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from support.videos import patterns, write_frames
 
 from violence_detection import cli
-from violence_detection.datasets import perceptual_hash
-from violence_detection.features import folder_findings, inspection
+from violence_detection.datasets.summaries import perceptual_hash
+from violence_detection.features.checking import folder_findings, inspection
+from violence_detection.features.checking.folder_check import check_folder
+from violence_detection.features.checking.folder_findings import near_duplicates
+from violence_detection.features.checking.inspection import inspect_video
 from violence_detection.features.config import CheckConfig
-from violence_detection.features.folder_check import check_folder
-from violence_detection.features.folder_findings import near_duplicates
-from violence_detection.features.inspection import inspect_video
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")
 

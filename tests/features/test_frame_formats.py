@@ -3,10 +3,10 @@
 import pytest
 from support.videos import draw_video
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import VideoError
-from violence_detection.features import frame_formats
-from violence_detection.features.frame_formats import FrameFormat
+from violence_detection.features.checking import frame_formats
+from violence_detection.features.checking.frame_formats import FrameFormat
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from support.features import draw_features
 from support.folders import tree_of
 
 from violence_detection.errors import CacheError, ConfigError, ViolenceDetectionError
-from violence_detection.features import hdf5
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
-from violence_detection.features.feature_export import CacheExport, CacheExportResult
-from violence_detection.features.feature_import import CacheImport, CacheImportResult
+from violence_detection.features.exchange import hdf5
+from violence_detection.features.exchange.feature_export import CacheExport, CacheExportResult
+from violence_detection.features.exchange.feature_import import CacheImport, CacheImportResult
 
 
 def export(features, output, *, force=False) -> CacheExportResult:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from support.videos import draw_video, patterns, write_frames
 
-from violence_detection.features import inspection
-from violence_detection.features.folder_findings import near_duplicates
-from violence_detection.features.inspection import inspect_video
+from violence_detection.features.checking import inspection
+from violence_detection.features.checking.folder_findings import near_duplicates
+from violence_detection.features.checking.inspection import inspect_video
 
 
 @pytest.mark.parametrize("limit", [10, 900])

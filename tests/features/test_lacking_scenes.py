@@ -3,8 +3,12 @@
 import numpy as np
 
 from violence_detection.datasets.videos import Video
-from violence_detection.features.folder_findings import lacking_scenes
-from violence_detection.features.inspection import VideoInspection, inspect_video, motion_places
+from violence_detection.features.checking.folder_findings import lacking_scenes
+from violence_detection.features.checking.inspection import (
+    VideoInspection,
+    inspect_video,
+    motion_places,
+)
 
 
 def inspected(motion: float | None) -> VideoInspection:

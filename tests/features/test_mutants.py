@@ -13,11 +13,11 @@ from support.encoding import encode
 from support.extraction import SMALL, build_once, contents
 from support.mutants import FRAMES, KINDS, Mutant
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import VideoError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extract import extract_features
+from violence_detection.features.extraction.extract import extract_features
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool

@@ -7,15 +7,15 @@ import pytest
 from support.extraction import contents, counts, manifest_of
 from support.videos import cut_to_pictures
 
-from violence_detection.datasets import summary_cache
-from violence_detection.datasets.label_table import LabelTable
+from violence_detection.datasets.summaries import summary_cache
+from violence_detection.datasets.table_files.label_table import LabelTable
 from violence_detection.datasets.video_folder import read_folder
 from violence_detection.errors import DatasetError
 from violence_detection.evaluation.robustness.corrupted_features import unchanged_excerpts
 from violence_detection.experiments.doctor import few_videos_of
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.checking.folder_check import check_folder
 from violence_detection.features.config import CheckConfig
-from violence_detection.features.folder_check import check_folder
 
 FPS = 12.0
 

@@ -11,13 +11,13 @@ from click.testing import CliRunner
 from support.videos import draw_video
 
 from violence_detection import cli
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
-from violence_detection.features import ray_executor
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.ray_executor import ExtractionTask, _WorkerPool
-from violence_detection.features.video_worker import VideoResult
+from violence_detection.features.extraction import ray_executor
+from violence_detection.features.extraction.ray_executor import ExtractionTask, _WorkerPool
+from violence_detection.features.extraction.video_worker import VideoResult
 
 VIDEOS = [Video(f"fight/{number}.mp4", "fight", f"{number}") for number in range(20)]
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.errors import ConfigError, ViolenceDetectionError
-from violence_detection.features import shards
-from violence_detection.features.shards import Shard
+from violence_detection.features.extraction import shards
+from violence_detection.features.extraction.shards import Shard
 
 
 @pytest.mark.slow

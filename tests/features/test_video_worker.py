@@ -17,7 +17,7 @@ from support.extraction import (
 )
 from support.videos import draw_video
 
-from violence_detection.datasets.manifest import MANIFEST_COLUMNS
+from violence_detection.datasets.table_files.manifest import MANIFEST_COLUMNS
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor

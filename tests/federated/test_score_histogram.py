@@ -6,7 +6,8 @@ import pytest
 from violence_detection.errors import EvidenceError
 from violence_detection.federated.score_histogram import FORM, ScoreHistogram
 from violence_detection.federated.update_file import BadUpdateError
-from violence_detection.metrics import calibration, classification, threshold_selection
+from violence_detection.metrics import calibration, classification
+from violence_detection.metrics.thresholds import threshold_selection
 
 
 @pytest.fixture

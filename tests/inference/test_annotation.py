@@ -12,8 +12,8 @@ from support.encoding import with_sound
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.inference import annotation
-from violence_detection.inference.annotation import (
+from violence_detection.inference.output_files import annotation
+from violence_detection.inference.output_files.annotation import (
     PredictionTimeline,
     annotate,
     at_constant_rate,

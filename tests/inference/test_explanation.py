@@ -9,10 +9,10 @@ import pytest
 from support.training import train_on_videos
 from support.videos import draw_video
 
-from violence_detection.datasets.manifest import part_of
+from violence_detection.datasets.table_files.manifest import part_of
 from violence_detection.errors import VideoError
 from violence_detection.inference.config import PredictConfig
-from violence_detection.inference.explanation import Explainer
+from violence_detection.inference.output_files.explanation import Explainer
 from violence_detection.inference.predict import predict_videos
 from violence_detection.inference.predictor import Predictor
 from violence_detection.inference.video_sources import parse_source

@@ -6,7 +6,7 @@ from support.training import train_quickly
 from support.videos import draw_video
 
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extract import extract_features
+from violence_detection.features.extraction.extract import extract_features
 from violence_detection.inference.predictor import Predictor
 from violence_detection.training.config import EnsembleConfig
 from violence_detection.training.ensemble import EnsembleStage

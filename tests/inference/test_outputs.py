@@ -11,7 +11,7 @@ from support.folders import tree_of
 from support.videos import draw_video
 
 from violence_detection.errors import ConfigError
-from violence_detection.inference.outputs import Outputs
+from violence_detection.inference.output_files.outputs import Outputs
 from violence_detection.inference.prediction_records import (
     Segment,
     SourcePrediction,
@@ -151,7 +151,7 @@ def test_a_video_that_goes_away_has_an_error_and_keeps_its_numbers(tmp_path):
 
 
 def test_a_timeline_of_any_length_is_drawn(tmp_path):
-    from violence_detection.reports import timeline_figure
+    from violence_detection.reports.plots import timeline_figure
 
     for count in (1, 7, 3600):
         values = np.random.default_rng(0).random(count)
@@ -169,7 +169,7 @@ def test_a_timeline_of_any_length_is_drawn(tmp_path):
 
 
 def test_a_timeline_shows_the_most_violent_window_at_each_time():
-    from violence_detection.reports import timeline_figure
+    from violence_detection.reports.plots import timeline_figure
 
     windows = [(0.0, 2.0, 0.3), (1.0, 3.0, 0.8), (2.0, 4.0, 0.1), (9.0, 11.0, 0.5)]
     times_s, values = timeline_figure.window_steps(np.array(windows))

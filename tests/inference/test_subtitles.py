@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from violence_detection.inference.output_files.subtitles import srt, timestamp, webvtt
 from violence_detection.inference.prediction_records import Segment
-from violence_detection.inference.subtitles import srt, timestamp, webvtt
 
 SEGMENTS = [
     Segment(1.5, 4.0, peak=0.9, peak_s=2.0),

@@ -11,7 +11,7 @@ from violence_detection.live.capturing.clip_recorder import ClipRecorder
 from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder
 from violence_detection.live.recording.clips import ClipWriter
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding.decoder import open_video
 from violence_detection.video.live_source import StreamInfo
 
 

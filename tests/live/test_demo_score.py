@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from violence_detection.datasets.synthetic_footage import Footage
+from violence_detection.datasets.drawing.synthetic_footage import Footage
 from violence_detection.live.demonstration.demo_score import FightLog, FoundEvent, ShownFight, score
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 def spaces(backbones_are_small, tmp_path_factory) -> list[Path]:
     """Features of calm videos and of fights, of two streams."""
     from violence_detection.features.config import ExtractConfig
-    from violence_detection.features.extract import extract_features
+    from violence_detection.features.extraction.extract import extract_features
 
     folder = tmp_path_factory.mktemp("spaces")
     for number in range(8):

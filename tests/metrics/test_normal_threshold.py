@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.errors import EvidenceError
-from violence_detection.metrics.normal_threshold import check_normal_support, choose_on_normal
+from violence_detection.metrics.thresholds.normal_threshold import (
+    check_normal_support,
+    choose_on_normal,
+)
 
 
 def choose(asked, score, hours=10.0):

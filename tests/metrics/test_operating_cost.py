@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from violence_detection.metrics.operating_cost import (
+from violence_detection.metrics.thresholds.operating_cost import (
     CameraTraffic,
     Estimate,
     OperatingCost,

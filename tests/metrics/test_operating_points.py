@@ -5,8 +5,11 @@ import json
 import pytest
 
 from violence_detection.errors import ConfigError
-from violence_detection.metrics import operating_points
-from violence_detection.metrics.operating_points import ChosenOperatingPoint, OperatingPoint
+from violence_detection.metrics.thresholds import operating_points
+from violence_detection.metrics.thresholds.operating_points import (
+    ChosenOperatingPoint,
+    OperatingPoint,
+)
 
 
 def test_a_text_is_the_name_of_a_rate_and_its_goal():

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from violence_detection.errors import ConfigError
-from violence_detection.metrics.threshold_curve import RATES, ThresholdCurve, threshold_curve
+from violence_detection.metrics.thresholds.threshold_curve import (
+    RATES,
+    ThresholdCurve,
+    threshold_curve,
+)
 
 VIOLENT = np.array([True, True, False, False])
 SCORES = np.array([0.8, 0.4, 0.6, 0.2])

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from violence_detection.errors import EvidenceError
-from violence_detection.metrics import threshold_selection
-from violence_detection.metrics.operating_points import OperatingPoint
+from violence_detection.metrics.thresholds import threshold_selection
+from violence_detection.metrics.thresholds.operating_points import OperatingPoint
 
 POINTS = ("balanced_accuracy", "best_f1", "recall=0.8", "false_positive_rate=0.2")
 

@@ -18,7 +18,7 @@ from violence_detection.models.classifier import (
     probabilities,
 )
 from violence_detection.models.outputs.classes import Classes, decide
-from violence_detection.training.checkpoint import save_classifier
+from violence_detection.training.saving.checkpoint import save_classifier
 
 LOGITS = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)),
                     elements=st.floats(-1e4, 1e4, width=32))  # fmt: skip

@@ -7,9 +7,9 @@ from support.features import draw_features
 from violence_detection.errors import RunError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.models import clip_distances
+from violence_detection.models.neighbours import clip_distances
+from violence_detection.models.neighbours.training_clips import TrainingClips
 from violence_detection.models.run import Run
-from violence_detection.models.training_clips import TrainingClips
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 
 from violence_detection.datasets.videos import Problem
 from violence_detection.errors import RunError
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 from violence_detection.models.run_scores import (
     BaselineScores,
     CalibrationBasis,

@@ -8,7 +8,7 @@ import pytest
 from support.reports import OPERATING_POINT
 
 from violence_detection.commands._next_line import next_line
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 from violence_detection.reports import console
 
 POINT = ChosenOperatingPoint.from_json(

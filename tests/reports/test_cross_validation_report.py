@@ -13,7 +13,7 @@ from support.reports import (
     video_diagnostics,
 )
 
-from violence_detection.reports import cross_validation_report
+from violence_detection.reports.cross_validation import cross_validation_report
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from support.reports import (
 )
 
 from violence_detection.errors import ConfigError
-from violence_detection.reports import evaluation_report
-from violence_detection.reports.evaluation_result import EvaluationResult
+from violence_detection.reports.evaluation import evaluation_report
+from violence_detection.reports.evaluation.evaluation_result import EvaluationResult
+from violence_detection.reports.evaluation.mistakes import MistakeSheet
 from violence_detection.reports.html import flatten, of_100
-from violence_detection.reports.mistakes import MistakeSheet
 from violence_detection.reports.robustness_result import RobustnessScores
 
 JPEG = "data:image/jpeg;base64,/9j/"

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.metrics.threshold_curve import threshold_curve
-from violence_detection.reports import figure_style, figures
+from violence_detection.metrics.thresholds.threshold_curve import threshold_curve
+from violence_detection.reports.plots import figure_style, figures
+from violence_detection.reports.plots.threshold_figure import draw_threshold_curves
 from violence_detection.reports.robustness_result import ConditionScores, RobustnessScores
-from violence_detection.reports.threshold_figure import draw_threshold_curves
 
 VIOLENT = np.array([True, False, True, False, True, False])
 PROBABILITY = np.array([0.9, 0.2, 0.7, 0.6, 0.4, 0.1])

@@ -22,9 +22,11 @@ from support.reports import (
     video_diagnostics,
 )
 
-from violence_detection.inference.annotation import PredictionTimeline, annotate
+from violence_detection.inference.output_files.annotation import PredictionTimeline, annotate
 from violence_detection.inference.prediction_records import Segment, Window
-from violence_detection.reports import cross_validation_report, evaluation_report, figures
+from violence_detection.reports.cross_validation import cross_validation_report
+from violence_detection.reports.evaluation import evaluation_report
+from violence_detection.reports.plots import figures
 from violence_detection.reports.robustness_result import RobustnessScores
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

@@ -8,7 +8,7 @@ import numpy as np
 
 from support.reports import CROSS_VALIDATION
 from violence_detection.evaluation.predictions import PredictionRow
-from violence_detection.experiments.out_of_fold import OutOfFoldRow
+from violence_detection.experiments.cross_validation.out_of_fold import OutOfFoldRow
 from violence_detection.system import files
 
 CLASSES = ("normal", "violent")

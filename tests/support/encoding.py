@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from violence_detection.video.codec_trials import same_priority
+from violence_detection.video.decoding.codec_trials import same_priority
 
 
 def encode(

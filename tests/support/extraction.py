@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.extraction_result import ExtractionResult
+from violence_detection.features.extraction.extraction_result import ExtractionResult
 from violence_detection.features.extractor import FeatureExtractor
 
 SMALL = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}

@@ -18,7 +18,7 @@ _BLANK = cv2.imencode(".png", np.full((3, 4, 3), 255, np.uint8))[1].tobytes()
 @contextmanager
 def blank_figures() -> Iterator[None]:
     """Within it, each figure is a white image of 4 by 3 pixels."""
-    from violence_detection.reports import figures, threshold_figure, timeline_figure
+    from violence_detection.reports.plots import figures, threshold_figure, timeline_figure
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (figures, threshold_figure, timeline_figure):

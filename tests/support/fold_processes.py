@@ -9,8 +9,8 @@ import pytest
 @contextmanager
 def folds_in_this_process() -> Iterator[None]:
     """Within it, no fold is trained in a process of its own, which takes seconds to start."""
-    from violence_detection.experiments import fold_processes
-    from violence_detection.experiments.fold_processes import FoldProcesses
+    from violence_detection.experiments.cross_validation import fold_processes
+    from violence_detection.experiments.cross_validation.fold_processes import FoldProcesses
 
     def train(self, folds):
         for fold in folds:

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from violence_detection.video.live_source import LivePacket
-from violence_detection.video.stream_header import stream_header
+from violence_detection.video.writing.stream_header import stream_header
 
 FPS = 10
 

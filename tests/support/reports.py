@@ -6,11 +6,13 @@ import numpy as np
 
 from violence_detection.metrics.classification import class_metrics
 from violence_detection.metrics.several_classes import class_report
-from violence_detection.reports.cross_validation_report import VideoDiagnostics
-from violence_detection.reports.cross_validation_result import CrossValidationResult
-from violence_detection.reports.evaluation_report import ReportContext
-from violence_detection.reports.evaluation_result import ErrorRow, EvaluationResult
-from violence_detection.reports.mistakes import Mistake, MistakeSheet
+from violence_detection.reports.cross_validation.cross_validation_report import VideoDiagnostics
+from violence_detection.reports.cross_validation.cross_validation_result import (
+    CrossValidationResult,
+)
+from violence_detection.reports.evaluation.evaluation_report import ReportContext
+from violence_detection.reports.evaluation.evaluation_result import ErrorRow, EvaluationResult
+from violence_detection.reports.evaluation.mistakes import Mistake, MistakeSheet
 
 
 def scores(accuracy, auc=0.8):

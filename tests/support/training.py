@@ -27,7 +27,7 @@ def train_quickly(
 
 def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction) -> Path:
     """Extract small features of videos into a folder and train on them; the run."""
-    from violence_detection.features.extract import extract_features
+    from violence_detection.features.extraction.extract import extract_features
 
     small = {"frames": 4, "frame_size": 32, "batch_size": 8, "weights": "random"}
     asked = {"cache_dir": str(folder / "cache"), **small, **extraction}

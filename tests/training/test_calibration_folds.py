@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.features import draw_features
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.calibration_predictions import CalibrationPredictions

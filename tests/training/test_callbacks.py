@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from support.training import read_history, train_quickly
 
-from violence_detection.training.callbacks import Profiler
+from violence_detection.training.monitoring.callbacks import Profiler
 
 
 def traces_in(folder) -> list:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from violence_detection.errors import TrainingError, ViolenceDetectionError
-from violence_detection.training.checkpoint import Checkpoint
-from violence_detection.training.training_state import (
+from violence_detection.training.saving.checkpoint import Checkpoint
+from violence_detection.training.saving.training_state import (
     EpochResult,
     SelectionState,
     StepState,

@@ -3,8 +3,8 @@
 import pytest
 
 from violence_detection.errors import ConfigError
-from violence_detection.training import run_setup
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.saving import run_setup
 
 MACHINES = {"hosts": "a:1,b:1", "rank": 0}
 

@@ -19,7 +19,7 @@ from violence_detection.models.losses.focal import Focal
 from violence_detection.models.run import Run
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.distillation import Teacher
-from violence_detection.training.taught_loss import TaughtLoss
+from violence_detection.training.optimisation.taught_loss import TaughtLoss
 from violence_detection.training.train import train_classifier
 
 COUNTS, LABELS = (24, 12, 12), ("normal", "fight", "riot")

@@ -14,7 +14,7 @@ from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation.evaluation_set import open_features
 from violence_detection.features import dataset, joined_features
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.classifier import build_classifier, probabilities
 from violence_detection.models.heads import _ensemble

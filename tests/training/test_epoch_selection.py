@@ -8,8 +8,8 @@ import pytest
 
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.intervals import standard_error
-from violence_detection.training.epoch_selection import EpochSelection, check_monitor
-from violence_detection.training.training_state import SelectionState
+from violence_detection.training.saving.epoch_selection import EpochSelection, check_monitor
+from violence_detection.training.saving.training_state import SelectionState
 
 
 def offered(groups, epochs, *, tolerant=True) -> EpochSelection:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from violence_detection.errors import ConfigError
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.learning_rate_schedules import (
+from violence_detection.training.optimisation.learning_rate_schedules import (
     SCHEDULE_NAMES,
     constant,
     one_cycle,

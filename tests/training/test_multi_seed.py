@@ -19,7 +19,7 @@ from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
-from violence_detection.training import step_builder
+from violence_detection.training.optimisation import step_builder
 from violence_detection.training.trainer import Trainer
 from violence_detection.training.training_job import TrainingJob
 

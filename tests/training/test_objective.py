@@ -14,7 +14,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models.classifier import load_model
 from violence_detection.models.output_set import OutputSet
 from violence_detection.models.run import Run
-from violence_detection.training.objective import Objective
+from violence_detection.training.optimisation.objective import Objective
 from violence_detection.training.training_settings import ModelConfig
 
 SMALL = {

@@ -11,7 +11,7 @@ import pytest
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection.datasets import splits
+from violence_detection.datasets.splitting import splits
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
@@ -19,8 +19,8 @@ from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
-from violence_detection.training import run_setup
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.saving import run_setup
 from violence_detection.training.train import TrainingStage, train_classifier
 from violence_detection.training.trainer import Trainer
 

@@ -1,6 +1,6 @@
 import pytest
 
-from violence_detection.training import replica_check
+from violence_detection.training.checks import replica_check
 
 
 @pytest.mark.slow

@@ -28,9 +28,10 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files
-from violence_detection.training import run_setup, step_builder
-from violence_detection.training.checkpoint import Checkpoint
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.optimisation import step_builder
+from violence_detection.training.saving import run_setup
+from violence_detection.training.saving.checkpoint import Checkpoint
 from violence_detection.training.train import train_classifier
 from violence_detection.training.trainer import Trainer
 

@@ -10,7 +10,7 @@ from support.training import train_quickly
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models import linear_baseline
 from violence_detection.models.run import Run
-from violence_detection.training import sanity_checks
+from violence_detection.training.checks import sanity_checks
 
 CLASSES = ["normal", "violent"]
 TRUTH = np.arange(40) % 2

@@ -13,9 +13,9 @@ from violence_detection import registry
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import devices
 from violence_detection.training import batching
-from violence_detection.training.objective import of_logits
-from violence_detection.training.step import TrainingStep, separate_dropout
-from violence_detection.training.training_state import StepState
+from violence_detection.training.optimisation.objective import of_logits
+from violence_detection.training.optimisation.step import TrainingStep, separate_dropout
+from violence_detection.training.saving.training_state import StepState
 
 SHAPE, VIDEOS, BATCH = (4, 6), 20, 8
 TOLERANCE = {"float32": 2e-6, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}

@@ -14,8 +14,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import xla_trial
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.optimisation import xla_trial
 from violence_detection.training.trainer import Trainer
 from violence_detection.training.training_data import read_splits
 

@@ -8,7 +8,7 @@ import pytest
 from support.training import train_quickly
 
 from violence_detection.errors import ConfigError
-from violence_detection.training import trackers
+from violence_detection.training.monitoring import trackers
 
 
 class MlflowStore:

@@ -19,9 +19,9 @@ from violence_detection.models.outputs.classes import Classes
 from violence_detection.models.run import Run
 from violence_detection.system.coordination import LocalCoordinator
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.saving.training_state import HISTORY_COLUMNS, StepState
 from violence_detection.training.train import TrainingStage
 from violence_detection.training.trainer import Trainer
-from violence_detection.training.training_state import HISTORY_COLUMNS, StepState
 
 CLASSES = ["normal", "violent"]
 CLASSES_ALONE = {"recording_weights": "natural"}

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from violence_detection.training.weight_averaging import (
+from violence_detection.training.optimisation.weight_averaging import (
     ExponentialAverage,
     NoAverage,
     StochasticAverage,

@@ -281,7 +281,7 @@ def test_a_file_with_sound_only_is_not_a_video(tmp_path):
 
 
 def test_a_frame_declared_beyond_the_limit_is_refused(video, monkeypatch):
-    monkeypatch.setattr("violence_detection.video.decoder.MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr("violence_detection.video.decoding.decoder.MAX_PIXELS", 64 * 48 - 1)
     assert message_of(video) == "its frames are declared as 64x48, over the limit"
 
 

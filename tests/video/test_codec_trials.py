@@ -3,8 +3,8 @@ import os
 
 import numpy as np
 
-from violence_detection.video import codec_trials
-from violence_detection.video.codec_trials import CODECS, Codec, try_codecs
+from violence_detection.video.decoding import codec_trials
+from violence_detection.video.decoding.codec_trials import CODECS, Codec, try_codecs
 
 
 def test_a_drawn_clip_of_each_codec_is_read(tmp_path):

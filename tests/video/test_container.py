@@ -6,14 +6,14 @@ from support.encoding import encode, encode_several
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.features.inspection import inspect_video
-from violence_detection.video import container, seeking
+from violence_detection.features.checking.inspection import inspect_video
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.container import read_container
-from violence_detection.video.decoder import Decoder, open_video, read_packets
+from violence_detection.video.decoding import container, seeking
+from violence_detection.video.decoding.container import read_container
+from violence_detection.video.decoding.decoder import Decoder, open_video, read_packets
+from violence_detection.video.decoding.pyav_decoder import PyAVDecoder
 from violence_detection.video.frame_sampling import sample_frames
-from violence_detection.video.pyav_decoder import PyAVDecoder
-from violence_detection.video.video_writer import VideoWriter
+from violence_detection.video.writing.video_writer import VideoWriter
 
 READER = ClipReader(stream="rgb", frames=4, frame_size=32)
 NOTE = "it has 2 video streams: 160x120 is read, 64x48 is not"

@@ -8,10 +8,10 @@ from support.encoding import encode, lose_packets, trim
 from support.videos import draw_video
 
 from violence_detection.errors import VideoError
-from violence_detection.features.inspection import inspect_video
-from violence_detection.video import damage, ffmpeg_log
+from violence_detection.features.checking.inspection import inspect_video
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding import damage, ffmpeg_log
+from violence_detection.video.decoding.decoder import open_video
 
 READER = ClipReader(stream="rgb", frames=8, frame_size=32)
 MOTION = ClipReader(stream="motion+rgb", frames=8, frame_size=32)

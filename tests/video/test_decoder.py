@@ -6,8 +6,8 @@ import pytest
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.video import decoder
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding import decoder
+from violence_detection.video.decoding.decoder import open_video
 
 # -- times
 

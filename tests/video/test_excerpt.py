@@ -4,7 +4,7 @@ import pytest
 from support.encoding import encode
 
 from violence_detection.errors import VideoError
-from violence_detection.video.excerpt import excerpt_start_s, shows_the_same, write_excerpt
+from violence_detection.video.writing.excerpt import excerpt_start_s, shows_the_same, write_excerpt
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.video import decoder, frame_sampling
+from violence_detection.video import frame_sampling
+from violence_detection.video.decoding import decoder
 from violence_detection.video.frame_sampling import read_frames, sample_frames, sample_indices
 
 NUM_FRAMES, COUNT = st.integers(1, 10**7), st.integers(1, 1024)

@@ -11,11 +11,11 @@ from support.folders import SHARED
 from support.videos import cut_to_pictures, draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.features.inspection import inspect_video
+from violence_detection.features.checking.inspection import inspect_video
 from violence_detection.video import frame_series, video_file
 from violence_detection.video.clip_reader import ClipReader, end_of_video_s
-from violence_detection.video.decoder import open_video
-from violence_detection.video.picture_decoder import picture_size
+from violence_detection.video.decoding.decoder import open_video
+from violence_detection.video.decoding.picture_decoder import picture_size
 from violence_detection.video.still_frames import shown_frames
 
 STREAMS = "rgb+motion(focus=true)"

@@ -15,10 +15,10 @@ from support.encoding import encode
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
 from violence_detection.video import live_source
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding.decoder import open_video
 from violence_detection.video.live_decoder import LiveDecoder, LiveFrame, LiveVideo, SectionEnd
 from violence_detection.video.live_source import LagTracker, LiveError, open_live
-from violence_detection.video.stream_header import header_stream, rotation_in
+from violence_detection.video.writing.stream_header import header_stream, rotation_in
 
 SECRET = "s3c@ret"
 

@@ -10,12 +10,12 @@ from support.encoding import encode
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.features.inspection import inspect_video
-from violence_detection.video import decoder, seeking
+from violence_detection.features.checking.inspection import inspect_video
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.container import read_container
-from violence_detection.video.decoder import Decoder, open_video
-from violence_detection.video.pyav_decoder import PyAVDecoder
+from violence_detection.video.decoding import decoder, seeking
+from violence_detection.video.decoding.container import read_container
+from violence_detection.video.decoding.decoder import Decoder, open_video
+from violence_detection.video.decoding.pyav_decoder import PyAVDecoder
 
 SIZE, ODD = (96, 64), (97, 63)
 X264 = {"g": 12, "bf": 3}

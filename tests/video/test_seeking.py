@@ -9,10 +9,11 @@ from support.encoding import encode
 from support.videos import frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.video import clip_reader, seeking
+from violence_detection.video import clip_reader
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.decoder import open_video
-from violence_detection.video.seeking import Timeline
+from violence_detection.video.decoding import seeking
+from violence_detection.video.decoding.decoder import open_video
+from violence_detection.video.decoding.seeking import Timeline
 
 X264 = {"g": 24, "keyint_min": 24, "sc_threshold": 0}
 VARYING = [index + 7 * (index // 20) + index % 2 // 2 for index in range(90)]

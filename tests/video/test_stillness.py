@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding.decoder import open_video
 from violence_detection.video.stillness import Stillness
 
 CODECS = {

@@ -9,7 +9,7 @@ from support.encoding import encode
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.video.video_writer import VideoWriter, choose_codec
+from violence_detection.video.writing.video_writer import VideoWriter, choose_codec
 
 
 def write(path: Path, sound: Path, codec: str = "", count: int = 30) -> Path:

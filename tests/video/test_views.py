@@ -10,7 +10,7 @@ from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.video import views
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding.decoder import open_video
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.views import ORIGINAL, View
 

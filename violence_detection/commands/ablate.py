@@ -7,7 +7,7 @@ import click
 
 from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
-from violence_detection.experiments.ablation_config import AblateConfig
+from violence_detection.experiments.ablation.ablation_config import AblateConfig
 from violence_detection.reports import console
 from violence_detection.units import counted
 
@@ -35,7 +35,7 @@ def ablate(settings: AblateConfig, flags: CommonFlags) -> None:
     machine does not have is named and not measured. The same command again goes on."""
 
     def stage() -> Stage:
-        from violence_detection.experiments.ablate import AblationStage
+        from violence_detection.experiments.ablation.ablate import AblationStage
 
         return AblationStage(settings, force=flags.force)
 

@@ -9,15 +9,15 @@ from violence_detection import units
 from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import example, options_of
-from violence_detection.experiments.advice import GIVEN
-from violence_detection.experiments.advice_config import AdviseConfig
+from violence_detection.experiments.advising.advice import GIVEN
+from violence_detection.experiments.advising.advice_config import AdviseConfig
 from violence_detection.features import space_lookup
 from violence_detection.reports import console
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.experiments.advise import AdviceResult
-    from violence_detection.experiments.learning_curve import LearningCurve
+    from violence_detection.experiments.advising.advise import AdviceResult
+    from violence_detection.experiments.advising.learning_curve import LearningCurve
 
 
 @click.command(
@@ -38,7 +38,7 @@ def advise(settings: AdviseConfig, flags: CommonFlags) -> None:
     the recordings would bring."""
 
     def stage() -> Stage:
-        from violence_detection.experiments.advise import AdviceStage
+        from violence_detection.experiments.advising.advise import AdviceStage
 
         return AdviceStage(settings, force=flags.force)
 

@@ -29,8 +29,8 @@ from violence_detection.units import counted, format_bytes
 
 if TYPE_CHECKING:
     from violence_detection.features.cache_inventory import DatasetSummary, PruneResult
-    from violence_detection.features.feature_export import CacheExportResult
-    from violence_detection.features.feature_import import CacheImportResult
+    from violence_detection.features.exchange.feature_export import CacheExportResult
+    from violence_detection.features.exchange.feature_import import CacheImportResult
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def export(settings: CacheExportConfig, shared: CommonFlags, features: str) -> N
     features are left out and listed; then it exits with status 3."""
 
     def make() -> Any:
-        from violence_detection.features.feature_export import CacheExport
+        from violence_detection.features.exchange.feature_export import CacheExport
 
         return CacheExport(features, output=settings.output, force=shared.force)
 
@@ -220,7 +220,7 @@ def import_(
     that `cache export` wrote is imported to the bit."""
 
     def make() -> Any:
-        from violence_detection.features.feature_import import CacheImport
+        from violence_detection.features.exchange.feature_import import CacheImport
 
         return CacheImport(paths, labels, settings, force=shared.force)
 

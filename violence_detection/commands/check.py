@@ -15,7 +15,7 @@ from violence_detection.features import config
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.features.folder_check import FolderCheck
+    from violence_detection.features.checking.folder_check import FolderCheck
 
 _PASSED_ON = ("group_pattern", "frames", "frames_fps")  # to the next command
 _NORMAL_CLIP_S = "3"  # of the footage of a detector that learns from normal videos alone
@@ -37,7 +37,7 @@ def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> 
             f"`report` must name a new file, or come with --force. Received: {settings.report}"
         )
     with prints_to_stderr():
-        from violence_detection.features import folder_check
+        from violence_detection.features.checking import folder_check
 
         inspected = folder_check.check_folder(Path(video_dir), settings)
         result = inspected.check

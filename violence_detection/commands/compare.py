@@ -9,14 +9,15 @@ import click
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import CompareConfig
-from violence_detection.reports import comparison_sentences, console
-from violence_detection.reports.comparison_sentences import format_p
+from violence_detection.reports import console
+from violence_detection.reports.cross_validation import comparison_sentences
+from violence_detection.reports.cross_validation.comparison_sentences import format_p
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from violence_detection.evaluation.comparison_result import ComparisonResult
     from violence_detection.metrics.fold_tests import FoldDifference
-    from violence_detection.reports.cross_validation_comparison import (
+    from violence_detection.reports.cross_validation.cross_validation_comparison import (
         CrossValidationComparison,
         CrossValidationDifference,
     )
@@ -40,7 +41,7 @@ def compare(settings: CompareConfig, flags: CommonFlags, folders: tuple[str, ...
     evaluated first. Cross-validations are compared by the predictions for their held-out videos;
     of three or more all pairs are compared, with p values by Holm. Differences are B - A."""
 
-    from violence_detection.experiments.compare_cross_validations import (
+    from violence_detection.experiments.cross_validation.compare_cross_validations import (
         CrossValidationComparisonStage,
         compares_runs,
     )

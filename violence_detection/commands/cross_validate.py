@@ -14,13 +14,13 @@ from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.reports import console
 
 if TYPE_CHECKING:
-    from violence_detection.reports.cross_validation_result import (
+    from violence_detection.reports.cross_validation.cross_validation_result import (
         CrossValidationResult,
         FoldRow,
         PooledResult,
         ProtocolResult,
     )
-    from violence_detection.reports.cross_validation_scores import ScoreDifference
+    from violence_detection.reports.cross_validation.cross_validation_scores import ScoreDifference
 
 _WIDTH = 80  # columns of a terminal that shows intervals in words
 _MAX_FOLDS = 25  # of one recording each, that are listed
@@ -44,7 +44,9 @@ def cross_validate(settings: CrossValidateConfig, flags: CommonFlags) -> None:
     the same command again resumes with the missing folds."""
 
     def stage() -> Stage:
-        from violence_detection.experiments.cross_validate import CrossValidationStage
+        from violence_detection.experiments.cross_validation.cross_validate import (
+            CrossValidationStage,
+        )
 
         return CrossValidationStage(settings, force=flags.force)
 

@@ -21,7 +21,7 @@ from violence_detection.reports import console
 from violence_detection.units import counted, format_duration
 
 if TYPE_CHECKING:
-    from violence_detection.reports.evaluation_result import EvaluationResult
+    from violence_detection.reports.evaluation.evaluation_result import EvaluationResult
 
 _SHORT_H = 1.0  # of footage: shorter footage shows no rate that is low enough to be useful
 
@@ -217,7 +217,7 @@ def _confusion_lines(result: "EvaluationResult") -> list[str]:
 def _baseline_lines(result: "EvaluationResult") -> list[str]:
     """Accuracies of the baselines on the same videos."""
     from violence_detection.metrics.intervals import wilson_interval
-    from violence_detection.reports.evaluation_tables import BASELINES
+    from violence_detection.reports.evaluation.evaluation_tables import BASELINES
 
     width = max(map(len, result.baselines), default=0)
     lines = []

@@ -12,7 +12,7 @@ from violence_detection.reports import console
 from violence_detection.units import counted, hours_words
 
 if TYPE_CHECKING:
-    from violence_detection.evaluation.event_scores import EventsResult
+    from violence_detection.evaluation.footage.event_scores import EventsResult
     from violence_detection.metrics.localisation import LocalisationScores
 
 
@@ -33,7 +33,7 @@ def evaluate_events(settings: EventsConfig, flags: CommonFlags, run: str, video_
     the events found, the time until they are, and false alarms an hour."""
 
     def stage() -> Stage:
-        from violence_detection.evaluation.event_scores import EventsStage
+        from violence_detection.evaluation.footage.event_scores import EventsStage
 
         return EventsStage(run, video_dir, settings, force=flags.force)
 

@@ -14,7 +14,7 @@ from violence_detection.features import config, space_lookup
 from violence_detection.reports import console
 
 if TYPE_CHECKING:
-    from violence_detection.features.extraction_result import ExtractionResult
+    from violence_detection.features.extraction.extraction_result import ExtractionResult
 
 _SLOW_S = 10.0  # of decoding: a video that takes as long is named
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
@@ -34,7 +34,7 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 @options_of(config.ExtractConfig)
 def extract_features(settings: config.ExtractConfig, shared: CommonFlags, video_dir: str) -> None:
     def make() -> Stage:
-        from violence_detection.features.extract import ExtractionStage
+        from violence_detection.features.extraction.extract import ExtractionStage
 
         return ExtractionStage(Path(video_dir), settings, force=shared.force)
 

@@ -12,7 +12,7 @@ from violence_detection.datasets.config import AnnotationConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.datasets.annotation_import import ImportResult
+    from violence_detection.datasets.annotations.annotation_import import ImportResult
 
 _SHOWN = 20
 
@@ -40,7 +40,7 @@ def import_annotations(
     replaces rows that videos.csv has of these videos."""
 
     def stage() -> Stage:
-        from violence_detection.datasets.annotation_import import ImportStage
+        from violence_detection.datasets.annotations.annotation_import import ImportStage
 
         return ImportStage(video_dir, annotations, settings, force=flags.force)
 

@@ -12,8 +12,8 @@ from violence_detection.evaluation.config import LabelConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.evaluation.label_sheet import LabelSheetResult
-    from violence_detection.evaluation.labelling import LabelResult
+    from violence_detection.evaluation.labels.label_sheet import LabelSheetResult
+    from violence_detection.evaluation.labels.labelling import LabelResult
 
 
 @click.command(
@@ -50,7 +50,7 @@ def label(
         raise click.UsageError(f"{missing} must be given, or --table.")
 
     def stage() -> Stage:
-        from violence_detection.evaluation.labelling import LabelStage
+        from violence_detection.evaluation.labels.labelling import LabelStage
 
         return LabelStage(run, video, label, settings, force=flags.force)
 
@@ -59,7 +59,7 @@ def label(
 
 def _label_table(run: str, settings: LabelConfig, flags: CommonFlags) -> None:
     def stage() -> Stage:
-        from violence_detection.evaluation.label_sheet import LabelSheetStage
+        from violence_detection.evaluation.labels.label_sheet import LabelSheetStage
 
         return LabelSheetStage(run, Path(settings.table), settings, force=flags.force)
 

@@ -6,11 +6,11 @@ import click
 
 from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
-from violence_detection.evaluation.mining_config import MineConfig
+from violence_detection.evaluation.footage.mining_config import MineConfig
 from violence_detection.units import counted, hours_words
 
 if TYPE_CHECKING:
-    from violence_detection.evaluation.mining import MineResult
+    from violence_detection.evaluation.footage.mining import MineResult
 
 _REASONS = {
     "labelled": "labelled already",
@@ -39,7 +39,7 @@ def mine(settings: MineConfig, flags: CommonFlags, run: str, videos: tuple[str, 
     would be learned as normal."""
 
     def stage() -> Stage:
-        from violence_detection.evaluation.mining import MineStage
+        from violence_detection.evaluation.footage.mining import MineStage
 
         return MineStage(run, videos, settings, force=flags.force)
 

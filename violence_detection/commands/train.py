@@ -20,7 +20,7 @@ from violence_detection.training import config
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.metrics.operating_points import ChosenOperatingPoint
+    from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
     from violence_detection.models.run_scores import RunScores
     from violence_detection.models.training_results import (
         MembersResult,

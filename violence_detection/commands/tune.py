@@ -21,7 +21,7 @@ from violence_detection.features import space_lookup
 from violence_detection.reports import console
 
 if TYPE_CHECKING:
-    from violence_detection.experiments.search_result import SearchResult
+    from violence_detection.experiments.tuning.search_result import SearchResult
 
 
 @click.command(
@@ -39,7 +39,7 @@ def tune(settings: TuneConfig, flags: CommonFlags) -> None:
     videos are not used."""
 
     def stage() -> Stage:
-        from violence_detection.experiments.tune import SearchStage
+        from violence_detection.experiments.tuning.tune import SearchStage
 
         return SearchStage(settings, force=flags.force)
 

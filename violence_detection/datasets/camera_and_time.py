@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from violence_detection.datasets.manifest import ManifestEntry, part_suffix
+from violence_detection.datasets.table_files.manifest import ManifestEntry, part_suffix
 from violence_detection.datasets.video_folder import names_in_paths
 from violence_detection.errors import ConfigError
 

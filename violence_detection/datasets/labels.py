@@ -9,7 +9,7 @@ from violence_detection.datasets.class_names import (
     normal_class,
     plain_name,
 )
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 
 

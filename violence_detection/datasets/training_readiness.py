@@ -6,12 +6,12 @@ Warnings about a dataset that is trained on all the same are in `training/train.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from violence_detection.datasets import splits
 from violence_detection.datasets.class_names import UNUSUAL
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.datasets.labels import classes_of, normal_entries
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.splitting import splits
+from violence_detection.datasets.splitting.split_words import SPLITS
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, ViolenceDetectionError
 

@@ -16,7 +16,7 @@ from violence_detection.video import frame_series
 
 log = logging.getLogger(__name__)
 
-# What FFmpeg reads in the formats that `video.decoder` allows.
+# What FFmpeg reads in the formats that `video.decoding.decoder` allows.
 EXTENSIONS = frozenset(
     ".264 .265 .3g2 .3gp .3gpp .asf .avc .avi .dav .divx .dv .dvr-ms .evo .f4v .flv .gxf .h264 "
     ".h265 .hevc .insv .ivf .m1v .m2p .m2t .m2ts .m2v .m4v .mjpeg .mjpg .mk3d .mkv .mod .mov .mp4 "

@@ -14,15 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from violence_detection import units
-from violence_detection.datasets import (
-    class_names,
-    clip_cutting,
-    table_file,
-    ucf_crime,
-    video_files,
-    video_table,
-)
-from violence_detection.datasets.split_words import split_of_word
+from violence_detection.datasets import class_names, video_files
+from violence_detection.datasets.annotations import clip_cutting, ucf_crime
+from violence_detection.datasets.splitting.split_words import split_of_word
+from violence_detection.datasets.table_files import table_file, video_table
 from violence_detection.datasets.video_files import FoundFiles, UnreadFile
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError

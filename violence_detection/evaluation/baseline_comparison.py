@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_summary import VideoSummaries
+from violence_detection.datasets.summaries.video_summary import VideoSummaries
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.baselines import Baselines
@@ -19,9 +19,9 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
 from violence_detection.metrics.classification import Scores
 from violence_detection.metrics.sample_size import MIN_VIDEOS_OF_CLASS
+from violence_detection.models.neighbours.training_clips import TrainingClips
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import VIDEO_COLUMNS, Run
-from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import files
 from violence_detection.units import counted
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_summary import VideoSummaries
+from violence_detection.datasets.summaries.video_summary import VideoSummaries
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
-from violence_detection.models import clip_distances, linear_baseline
-from violence_detection.models.clip_distances import Standardisation
+from violence_detection.models import linear_baseline
+from violence_detection.models.neighbours import clip_distances
+from violence_detection.models.neighbours.clip_distances import Standardisation
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.evaluation.comparison_result import ComparisonResult, RunSummary
@@ -16,11 +16,12 @@ from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
 from violence_detection.evaluation.evaluate import EvaluationStage
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.metrics import classification, delong, operating_cost, paired_tests
-from violence_detection.metrics.operating_cost import CostDifference, VideoTraffic
+from violence_detection.metrics import classification, delong, paired_tests
+from violence_detection.metrics.thresholds import operating_cost
+from violence_detection.metrics.thresholds.operating_cost import CostDifference, VideoTraffic
 from violence_detection.models.run import Run
 from violence_detection.models.run_record import RunRecord
-from violence_detection.reports import findings
+from violence_detection.reports.evaluation import findings
 from violence_detection.system import files
 from violence_detection.units import counted
 

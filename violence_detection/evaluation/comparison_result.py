@@ -6,12 +6,12 @@ from typing import Any
 
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.metrics.classification import Scores
-from violence_detection.metrics.operating_cost import CostDifference
 from violence_detection.metrics.paired_tests import (
     Discordance,
     PairedAccuracyDifference,
     PairedAucDifference,
 )
+from violence_detection.metrics.thresholds.operating_cost import CostDifference
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from violence_detection import units
-from violence_detection.datasets.split_words import SPLITS, split_of_word
+from violence_detection.datasets.splitting.split_words import SPLITS, split_of_word
 from violence_detection.errors import ConfigError
 from violence_detection.features import space_lookup
 from violence_detection.features.config import CheckConfig, ExtractConfig, resolve_weights
 from violence_detection.inference.config import PredictConfig, PredictorConfig
-from violence_detection.metrics import operating_points
+from violence_detection.metrics.thresholds import operating_points
 from violence_detection.settings import CommandConfig, option, same_as
 from violence_detection.training.training_settings import DecisionConfig
 

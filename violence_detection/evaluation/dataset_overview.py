@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from violence_detection.datasets import training_readiness
 from violence_detection.datasets.config import SplitConfig
-from violence_detection.datasets.split_counts import count_splits
+from violence_detection.datasets.splitting.split_counts import count_splits
 from violence_detection.datasets.videos import Video
-from violence_detection.evaluation.frame_images import frame_images
-from violence_detection.features import folder_findings
-from violence_detection.features.folder_check import InspectedFolder
+from violence_detection.evaluation.mistakes.frame_images import frame_images
+from violence_detection.features.checking import folder_findings
+from violence_detection.features.checking.folder_check import InspectedFolder
 from violence_detection.reports.dataset_report import Dataset, ShownPair, ShownVideo
 from violence_detection.units import counted
 from violence_detection.video.video_file import VideoPart

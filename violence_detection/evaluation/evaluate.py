@@ -9,39 +9,44 @@ from typing import Any
 import numpy as np
 
 from violence_detection import units
-from violence_detection.datasets import camera_and_time, synthetic, video_folder
+from violence_detection.datasets import camera_and_time, video_folder
+from violence_detection.datasets.drawing import synthetic
 from violence_detection.datasets.labels import renamed_labels
-from violence_detection.datasets.manifest import part_suffix
-from violence_detection.datasets.recordings import Grouping, choose_recordings, find_near_duplicates
+from violence_detection.datasets.splitting.recordings import (
+    Grouping,
+    choose_recordings,
+    find_near_duplicates,
+)
+from violence_detection.datasets.table_files.manifest import part_suffix
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import (
     baseline_comparison,
-    contact_sheet,
-    error_analysis,
     leakage,
     other_cameras,
     prediction_scores,
     predictions,
-    site_cost,
 )
-from violence_detection.evaluation.alarm_counts import AlarmRule
 from violence_detection.evaluation.config import TRAFFIC, EvaluateConfig
 from violence_detection.evaluation.evaluation_set import identity_of, open_features, split_entries
+from violence_detection.evaluation.footage import site_cost
+from violence_detection.evaluation.footage.alarm_counts import AlarmRule
+from violence_detection.evaluation.mistakes import contact_sheet, error_analysis
 from violence_detection.evaluation.thresholds import ThresholdChooser
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.inference.config import parse_confirmation
 from violence_detection.metrics.sample_size import widest_interval
-from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
+from violence_detection.metrics.thresholds.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
-from violence_detection.reports import evaluation_figures, evaluation_report, model_card
-from violence_detection.reports.evaluation_report import ReportContext
-from violence_detection.reports.evaluation_result import EvaluationResult, NovelVideos
-from violence_detection.reports.home_comparison import HomeComparison
+from violence_detection.reports import model_card
+from violence_detection.reports.evaluation import evaluation_figures, evaluation_report
+from violence_detection.reports.evaluation.evaluation_report import ReportContext
+from violence_detection.reports.evaluation.evaluation_result import EvaluationResult, NovelVideos
+from violence_detection.reports.evaluation.home_comparison import HomeComparison
 from violence_detection.settings import with_new_names
 from violence_detection.system import devices, files
 from violence_detection.training.config import TrainConfig

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from violence_detection.datasets.labels import with_class_names
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.evaluation import leakage
 from violence_detection.features import dataset, joined_features
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
-from violence_detection.training import run_setup
+from violence_detection.training.saving import run_setup
 
 
 def open_features(run: Run, folder: str | None = None) -> FeatureCache:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import manifest, perceptual_hash
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.recordings import NearDuplicates
-from violence_detection.datasets.summary_cache import AvailableSummaries
+from violence_detection.datasets.splitting.recordings import NearDuplicates
+from violence_detection.datasets.summaries import perceptual_hash
+from violence_detection.datasets.summaries.summary_cache import AvailableSummaries
+from violence_detection.datasets.table_files import manifest
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache

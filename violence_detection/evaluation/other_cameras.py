@@ -6,8 +6,8 @@ from violence_detection.metrics import intervals
 from violence_detection.metrics.sample_size import widest_interval
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import SplitScores
-from violence_detection.reports.evaluation_result import ErrorRow
-from violence_detection.reports.home_comparison import HomeComparison
+from violence_detection.reports.evaluation.evaluation_result import ErrorRow
+from violence_detection.reports.evaluation.home_comparison import HomeComparison
 from violence_detection.units import counted
 
 # What a camera shows, and how; recordings and lengths say little about other cameras.

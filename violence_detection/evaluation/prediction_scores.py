@@ -11,8 +11,8 @@ from violence_detection.metrics import (
     delong,
     intervals,
     several_classes,
-    threshold_selection,
 )
+from violence_detection.metrics.thresholds import threshold_selection
 from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.output_set import Answers
 from violence_detection.models.outputs.classes import is_violent, violence_score

@@ -1,6 +1,6 @@
 """Rows of predictions.csv: the prediction for one video.
 
-Cross-validation reads them in `experiments/out_of_fold.py`, and pandas in
+Cross-validation reads them in `experiments/cross_validation/out_of_fold.py`, and pandas in
 `reports/pandas_tables.py`: a further column stands there, too.
 """
 
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.metrics.label_suggestions import suggest_labels
 from violence_detection.models.output_set import Answers
 

@@ -6,15 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError
-from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule
-from violence_detection.evaluation.normal_footage import NormalFootage, list_videos, score_footage
+from violence_detection.evaluation.footage.alarm_counts import PLAIN, AlarmRule
+from violence_detection.evaluation.footage.normal_footage import (
+    NormalFootage,
+    list_videos,
+    score_footage,
+)
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.metrics import threshold_selection
-from violence_detection.metrics.normal_threshold import check_normal_support, choose_on_normal
-from violence_detection.metrics.operating_points import (
+from violence_detection.metrics.thresholds import threshold_selection
+from violence_detection.metrics.thresholds.normal_threshold import (
+    check_normal_support,
+    choose_on_normal,
+)
+from violence_detection.metrics.thresholds.operating_points import (
     FALSE_ALARMS_PER_HOUR,
     ChosenOperatingPoint,
     OperatingPoint,

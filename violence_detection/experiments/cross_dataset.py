@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from violence_detection.datasets import labels
 from violence_detection.datasets.labels import label_mapping, renamed_labels
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.experiments.config import CrossDatasetConfig, settings_of_run
@@ -27,7 +27,7 @@ from violence_detection.models.run import Run
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 from violence_detection.training import train
-from violence_detection.training.epoch_selection import check_monitor
+from violence_detection.training.saving.epoch_selection import check_monitor
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)

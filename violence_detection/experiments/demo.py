@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets import synthetic
+from violence_detection.datasets.drawing import synthetic
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.experiments.config import DemoConfig
-from violence_detection.features import extract
 from violence_detection.features.config import ExtractConfig
+from violence_detection.features.extraction import extract
 from violence_detection.inference import predict
 from violence_detection.inference.config import PredictConfig
 from violence_detection.system import files, progress

@@ -17,7 +17,7 @@ from violence_detection.errors import ViolenceDetectionError
 from violence_detection.experiments.doctor_config import DoctorConfig
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache, array_bytes
-from violence_detection.features.extract import ExtractionStage
+from violence_detection.features.extraction.extract import ExtractionStage
 from violence_detection.system import (
     devices,
     files,
@@ -28,12 +28,13 @@ from violence_detection.system import (
 )
 from violence_detection.system.check_list import CheckList, CheckResult, Outcome
 from violence_detection.system.processes import DedicatedProcess
-from violence_detection.training import rehearsal, replica_check
 from violence_detection.training.batching import further_views
-from violence_detection.training.rehearsal import Rehearsal
+from violence_detection.training.checks import rehearsal, replica_check
+from violence_detection.training.checks.rehearsal import Rehearsal
 from violence_detection.units import counted
-from violence_detection.video import codec_trials, frame_series
-from violence_detection.video.codec_trials import CodecTrial
+from violence_detection.video import frame_series
+from violence_detection.video.decoding import codec_trials
+from violence_detection.video.decoding.codec_trials import CodecTrial
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
-from violence_detection.experiments import cross_validation_folder
+from violence_detection.experiments.cross_validation import cross_validation_folder
 from violence_detection.experiments.run_table_config import RunTableConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.reports import run_table
-from violence_detection.reports.cross_validation_result import CrossValidationResult
+from violence_detection.reports.cross_validation.cross_validation_result import (
+    CrossValidationResult,
+)
 from violence_detection.reports.run_table import RunRow, RunTable
 from violence_detection.system import files
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError, WeightsError
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.run_extractor import extractor_of_run, weights_of_parts
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import VIDEO_COLUMNS, Run

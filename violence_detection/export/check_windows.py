@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 
 from violence_detection.errors import VideoError
-from violence_detection.export.end_to_end_graph import FrameInput, frame_count
-from violence_detection.video.decoder import FALLBACK_FPS, measured_fps, open_video
+from violence_detection.export.graphs.end_to_end_graph import FrameInput, frame_count
+from violence_detection.video.decoding.decoder import FALLBACK_FPS, measured_fps, open_video
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.video_file import VideoPart

@@ -13,15 +13,15 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ExportError
-from violence_detection.export import classifier_graph
 from violence_detection.export.check_windows import CheckWindow, WindowImages
+from violence_detection.export.graphs import classifier_graph
 from violence_detection.export.weight_compression import compress
 from violence_detection.features.backbone_weights import (
     check_weights,
     load_backbone,
     load_joined_backbone,
 )
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.run_extractor import weights_of_parts
 from violence_detection.models.classifier import Classifier, OutputSet, load_model
 from violence_detection.models.run import Run
@@ -31,7 +31,7 @@ from violence_detection.video.stream_set import StreamSet
 if TYPE_CHECKING:
     import keras
 
-    from violence_detection.export.end_to_end_graph import FrameInput
+    from violence_detection.export.graphs.end_to_end_graph import FrameInput
 
 _WARMUP_CALLS, _MIN_TIMED_CALLS, _MAX_TIMED_CALLS, _MAX_TIMED_S = 1, 3, 30, 6.0
 
@@ -259,7 +259,7 @@ class Converter:
         )
         if self._request.frame_input is None:
             return classifier
-        from violence_detection.export import end_to_end_graph
+        from violence_detection.export.graphs import end_to_end_graph
 
         return end_to_end_graph.build_end_to_end(
             self._request.frame_input,

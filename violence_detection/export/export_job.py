@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from violence_detection import registry
-from violence_detection.datasets import summary_cache
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.summaries import summary_cache
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import (
     CacheError,
     ConfigError,
@@ -21,17 +21,18 @@ from violence_detection.evaluation import evaluation_set
 from violence_detection.export import check_windows
 from violence_detection.export.check_windows import CheckVideo, StreamSpec
 from violence_detection.export.conversion import ConversionRequest, Interface
-from violence_detection.export.end_to_end_graph import (
+from violence_detection.export.graphs.end_to_end_graph import (
     LARGEST_SIDE,
     FrameInput,
     frame_count,
     needs_all_frames,
     needs_neighbours,
 )
-from violence_detection.features import dataset, frame_formats
+from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.checking import frame_formats
+from violence_detection.features.checking.frame_formats import FrameFormat
 from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.features.frame_formats import FrameFormat
 from violence_detection.features.run_extractor import weights_of_parts
 from violence_detection.models.run import Run
 from violence_detection.models.run_record import RunRecord

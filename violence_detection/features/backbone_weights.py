@@ -8,7 +8,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import WeightsError
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import devices
 

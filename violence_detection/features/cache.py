@@ -17,16 +17,20 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.datasets.dataset_origin import DatasetOrigin
-from violence_detection.datasets.manifest import LATER_COLUMNS, MANIFEST_COLUMNS, ManifestEntry
+from violence_detection.datasets.table_files.manifest import (
+    LATER_COLUMNS,
+    MANIFEST_COLUMNS,
+    ManifestEntry,
+)
 from violence_detection.errors import CacheError
 from violence_detection.features import space_lookup
-from violence_detection.features.extraction_record import KEYS, ExtractionRecord
+from violence_detection.features.extraction.extraction_record import KEYS, ExtractionRecord
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.datasets.summary_cache import AvailableSummaries
+    from violence_detection.datasets.summaries.summary_cache import AvailableSummaries
 
 _DIGITS = 8
 
@@ -132,7 +136,7 @@ class FeatureCache:
             entries: Rows of this manifest.
             path: The file of summaries; default: the dataset's.
         """
-        from violence_detection.datasets import summary_cache  # which imports the decoder
+        from violence_detection.datasets.summaries import summary_cache
 
         return summary_cache.summaries_of(
             entries, video_dir=self.video_dir, path=path or self.summaries_path

@@ -7,8 +7,8 @@ from typing import Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.split_store import SplitStore
+from violence_detection.datasets.splitting.split_store import SplitStore
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import packed
 from violence_detection.features.cache import FeatureCache

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.extraction_record import ExtractionRecord, WeightsOrigin
+from violence_detection.features.extraction.extraction_record import ExtractionRecord, WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files, locks, provenance
 from violence_detection.units import counted

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from filelock import FileLock
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features.cache import FeatureCache, array_bytes, array_header
 from violence_detection.system import files, locks, progress

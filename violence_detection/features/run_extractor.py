@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from violence_detection.errors import WeightsError
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.video.clip_reader import ClipReader

@@ -16,9 +16,10 @@ from violence_detection.models.training_results import (
     TrainingResults,
     TrainingSummary,
 )
-from violence_detection.reports import figures, model_card
+from violence_detection.reports import model_card
+from violence_detection.reports.plots import figures
 from violence_detection.system import files, provenance
-from violence_detection.training.training_state import HISTORY_COLUMNS
+from violence_detection.training.saving.training_state import HISTORY_COLUMNS
 from violence_detection.units import counted
 
 ELSEWHERE = "at the sites of the federation"  # where a run names its features and its videos
@@ -26,7 +27,7 @@ ELSEWHERE = "at the sites of the federation"  # where a run names its features a
 
 def finish_run(coordinator: Coordinator) -> TrainingResults:
     """Writes the run of a federation whose last round is closed; returns its results."""
-    from violence_detection.training.checkpoint import save_classifier
+    from violence_detection.training.saving.checkpoint import save_classifier
 
     run, federation = Run(coordinator.folder), coordinator.federation
     settings = federation.settings

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.federated.config import FederationConfig
 from violence_detection.system import files

@@ -19,17 +19,17 @@ from violence_detection.models import standardisation
 from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training.checkpoint import Checkpoint
-from violence_detection.training.trainer import Trainer
-from violence_detection.training.training_data import ClassTotals
-from violence_detection.training.training_settings import SelectionConfig, TrainingSettings
-from violence_detection.training.training_state import (
+from violence_detection.training.saving.checkpoint import Checkpoint
+from violence_detection.training.saving.training_state import (
     EpochResult,
     SelectionState,
     StepState,
     TrainingState,
     ValidationScores,
 )
+from violence_detection.training.trainer import Trainer
+from violence_detection.training.training_data import ClassTotals
+from violence_detection.training.training_settings import SelectionConfig, TrainingSettings
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from violence_detection.federated.update_file import BadUpdateError
 from violence_detection.metrics import calibration, classification, intervals
-from violence_detection.metrics.operating_points import DEFAULT, ChosenOperatingPoint
-from violence_detection.metrics.threshold_selection import choose_threshold
+from violence_detection.metrics.thresholds.operating_points import DEFAULT, ChosenOperatingPoint
+from violence_detection.metrics.thresholds.threshold_selection import choose_threshold
 from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.models.run_scores import SplitScores
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets.manifest import contents_digest
+from violence_detection.datasets.table_files.manifest import contents_digest
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache

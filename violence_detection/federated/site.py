@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection.datasets.labels import with_class_names
-from violence_detection.datasets.manifest import ManifestEntry, contents_digest
+from violence_detection.datasets.table_files.manifest import ManifestEntry, contents_digest
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -26,7 +26,7 @@ from violence_detection.training import batching
 
 if TYPE_CHECKING:
     from violence_detection.federated.local_training import LocalTraining
-    from violence_detection.training.training_state import ValidationScores
+    from violence_detection.training.saving.training_state import ValidationScores
 
 log = logging.getLogger(__name__)
 

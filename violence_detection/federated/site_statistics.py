@@ -8,11 +8,11 @@ from typing import Any, Self
 import numpy as np
 
 from violence_detection.datasets.labels import classes_of, label_mapping
-from violence_detection.datasets.manifest import ManifestEntry, contents_digest
+from violence_detection.datasets.table_files.manifest import ManifestEntry, contents_digest
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.federated.config import FederationConfig
 from violence_detection.federated.federation import Pool

@@ -47,7 +47,7 @@ class PriorityRule:
 class AlertSettings:
     """Settings of an alert policy.
 
-    `evaluation/alarm_counts.AlarmRule` has those that false alarms are counted by.
+    `evaluation/footage/alarm_counts.AlarmRule` has those that false alarms are counted by.
 
     Attributes:
         threshold: Probability that a window of an event must reach.
@@ -192,7 +192,7 @@ class AlertPolicy:
         self._settings = settings
         self._threshold = settings.threshold
         self._lower = min(settings.lower_threshold, settings.threshold)
-        # Added to an end in this order, as `evaluation/false_alarms.py` does.
+        # Added to an end in this order, as `evaluation/footage/false_alarms.py` does.
         self._gap_s = settings.close_gaps_s + TOUCH_S
         self._rules = [
             (rule.lowest_peak(settings.threshold), rule.or_duration_s or math.inf)

@@ -11,8 +11,8 @@ from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import video_sources, wall_clock
 from violence_detection.inference.alert_policy import AlertPolicy
 from violence_detection.inference.config import PredictConfig
-from violence_detection.inference.explanation import Explainer
-from violence_detection.inference.outputs import Outputs
+from violence_detection.inference.output_files.explanation import Explainer
+from violence_detection.inference.output_files.outputs import Outputs
 from violence_detection.inference.prediction_records import (
     PredictionPlan,
     PredictionResult,
@@ -24,8 +24,8 @@ from violence_detection.inference.prediction_records import (
 from violence_detection.inference.predictor import Predictor
 from violence_detection.inference.segments import ended_segments
 from violence_detection.inference.video_sources import Source
+from violence_detection.models.neighbours.training_clips import missing_line
 from violence_detection.models.run import Run
-from violence_detection.models.training_clips import missing_line
 from violence_detection.system import progress
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_file

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from violence_detection.inference.wall_clock import iso_time
-from violence_detection.models.near_clip import NearClip
+from violence_detection.models.neighbours.near_clip import NearClip
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from violence_detection.inference.frame_buffer import (
     MomentFrames,
     NumberedImages,
 )
-from violence_detection.video.decoder import FALLBACK_FPS, measured_fps
+from violence_detection.video.decoding.decoder import FALLBACK_FPS, measured_fps
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.motion_crop import FRAME_STEP, Polygon, RecentMotion, Region
 from violence_detection.video.stream_set import StreamSet

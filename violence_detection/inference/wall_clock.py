@@ -35,7 +35,7 @@ def start_from_container(path: Path) -> datetime | None:
     # Only here: `watch` writes times in a process without OpenCV and PyAV.
     import av
 
-    from violence_detection.video.decoder import open_video
+    from violence_detection.video.decoding.decoder import open_video
 
     with contextlib.suppress(VideoError, av.FFmpegError, OSError):
         with open_video(path):  # which refuses what is no video, such as a list of other files

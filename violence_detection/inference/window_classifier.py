@@ -10,10 +10,10 @@ from violence_detection.inference.prediction_records import OutputAnswers, Windo
 from violence_detection.inference.window_encoder import EncodedWindow
 from violence_detection.models.attention_maps import attention_weights
 from violence_detection.models.class_thresholds import ClassThresholds
-from violence_detection.models.near_clip import NearClip
+from violence_detection.models.neighbours.near_clip import NearClip
+from violence_detection.models.neighbours.training_clips import TrainingClips
 from violence_detection.models.output_set import Answers
 from violence_detection.models.run import Run
-from violence_detection.models.training_clips import TrainingClips
 
 BATCH_WINDOWS = 64
 

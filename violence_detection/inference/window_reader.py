@@ -27,16 +27,16 @@ from violence_detection.inference.video_sources import Source
 from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.damage import (
+from violence_detection.video.decoding.damage import (
     describe_corruption,
     describe_rate,
     find_damage_at_end,
 )
-from violence_detection.video.decoder import Decoder, open_video
+from violence_detection.video.decoding.decoder import Decoder, open_video
+from violence_detection.video.decoding.pyav_decoder import PyAVDecoder
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.live_decoder import LiveVideo
 from violence_detection.video.live_source import LiveError, open_live
-from violence_detection.video.pyav_decoder import PyAVDecoder
 from violence_detection.video.views import ORIGINAL, View
 
 _SHORT_CLIP_WINDOWS = 1.5

@@ -9,7 +9,7 @@ import numpy as np
 
 from violence_detection.errors import RunError
 from violence_detection.metrics import calibration
-from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
+from violence_detection.metrics.thresholds.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.models.run import Run
 from violence_detection.system import files

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from violence_detection import units
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 from violence_detection.models.run_record import FORMAT_VERSION, RunRecord
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.system import files

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.errors import CacheError, RunError
-from violence_detection.features.extraction_record import WeightsOrigin
+from violence_detection.features.checking.frame_formats import FrameFormat
+from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.features.frame_formats import FrameFormat
 from violence_detection.models.class_thresholds import ClassThresholds
 
 FORMAT_VERSION = 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from violence_detection.reports.cross_validation_scores import Estimate, ScoreDifference
+from violence_detection.reports.cross_validation.cross_validation_scores import (
+    Estimate,
+    ScoreDifference,
+)
 from violence_detection.units import counted
 
 _NOTHING = "–"

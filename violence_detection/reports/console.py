@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 from violence_detection.units import counted
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ card."""
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from violence_detection.metrics.operating_cost import (
+from violence_detection.metrics.thresholds.operating_cost import (
     CameraTraffic,
     CostDifference,
     Estimate,

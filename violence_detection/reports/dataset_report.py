@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets.split_counts import SplitCounts
-from violence_detection.features.folder_check import FolderCheck
+from violence_detection.datasets.splitting.split_counts import SplitCounts
+from violence_detection.features.checking.folder_check import FolderCheck
 from violence_detection.metrics.expected_interval import expected_half_width
-from violence_detection.reports import figure_style, html
-from violence_detection.reports.findings import Finding
+from violence_detection.reports import html
+from violence_detection.reports.evaluation.findings import Finding
+from violence_detection.reports.plots import figure_style
 from violence_detection.system import files
 from violence_detection.units import counted
 

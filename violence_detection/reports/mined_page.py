@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.reports import html
-from violence_detection.reports.findings import Finding
-from violence_detection.reports.mistakes import ONE_CLASS_SCORE, SCORE
+from violence_detection.reports.evaluation.findings import Finding
+from violence_detection.reports.evaluation.mistakes import ONE_CLASS_SCORE, SCORE
 from violence_detection.system import files
 from violence_detection.units import counted, hours_words
 

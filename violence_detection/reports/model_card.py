@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets.split_counts import SplitCounts, count_splits
+from violence_detection.datasets.splitting.split_counts import SplitCounts, count_splits
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.sample_size import widest_interval
@@ -17,9 +17,10 @@ from violence_detection.models.training_results import (
     TrainingResults,
     TrainingSummary,
 )
-from violence_detection.reports import cost_table, evaluation_report, html
-from violence_detection.reports.evaluation_result import EvaluationResult
-from violence_detection.reports.findings import FEW_RECORDINGS
+from violence_detection.reports import cost_table, html
+from violence_detection.reports.evaluation import evaluation_report
+from violence_detection.reports.evaluation.evaluation_result import EvaluationResult
+from violence_detection.reports.evaluation.findings import FEW_RECORDINGS
 from violence_detection.system import files
 from violence_detection.units import counted
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from violence_detection.datasets.split_store import SplitStore
+from violence_detection.datasets.splitting.split_store import SplitStore
 from violence_detection.errors import RunError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run

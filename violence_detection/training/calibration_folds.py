@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import folds
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.splitting import folds
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, EvidenceError, ViolenceDetectionError
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import classification, threshold_selection
+from violence_detection.metrics import classification
+from violence_detection.metrics.thresholds import threshold_selection
 from violence_detection.models import linear_baseline
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.outputs.classes import violence_score
-from violence_detection.training.epoch_selection import check_monitor
+from violence_detection.training.saving.epoch_selection import check_monitor
 from violence_detection.training.training_settings import DecisionConfig
 from violence_detection.units import counted, format_duration
 

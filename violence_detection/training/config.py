@@ -12,7 +12,7 @@ from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.features import space_lookup
 from violence_detection.features.config import ExtractConfig
-from violence_detection.metrics import operating_points
+from violence_detection.metrics.thresholds import operating_points
 from violence_detection.models.outputs._presets import PRESETS
 from violence_detection.settings import CommandConfig, Config, nested, option, same_as
 from violence_detection.system import cluster_spec

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError, TrainingError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration
 from violence_detection.models.run import Run
 from violence_detection.system import files
-from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.saving.initial_weights import InitialWeights
 from violence_detection.training.training_settings import DistillationConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
     import keras
 
-    from violence_detection.training.taught_loss import TaughtLoss
+    from violence_detection.training.optimisation.taught_loss import TaughtLoss
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Teacher:
 
     def loss(self, of_labels: "keras.losses.Loss") -> "TaughtLoss":
         """The loss on labels and teacher, from the loss on the labels."""
-        from violence_detection.training.taught_loss import TaughtLoss
+        from violence_detection.training.optimisation.taught_loss import TaughtLoss
 
         return TaughtLoss(of_labels, temperature=self.temperature, weight=self.weight)
 

@@ -14,21 +14,21 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError
 from violence_detection.features import dataset, joined_features
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.calibration_predictions import CalibrationPredictions
+from violence_detection.models.neighbours.training_clips import TrainingClips
 from violence_detection.models.output_set import OutputSet
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.models.run_record import RunRecord
-from violence_detection.models.training_clips import TrainingClips
 from violence_detection.models.training_results import TrainingResults, TrainingSummary
 from violence_detection.reports import model_card
 from violence_detection.system import devices, files
-from violence_detection.training import run_setup
 from violence_detection.training.config import DeviceConfig, EnsembleConfig
+from violence_detection.training.saving import run_setup
 from violence_detection.training.training_data import read_splits
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.training_settings import DecisionConfig
@@ -261,7 +261,7 @@ def _write_initial_videos(run: Run, members: Sequence[Member]) -> None:
 def _save_model(run: Run, members: Sequence[Member]) -> None:
     """Saves the model of the members' mean logits."""
     from violence_detection.models.heads import _ensemble
-    from violence_detection.training.checkpoint import save_classifier
+    from violence_detection.training.saving.checkpoint import save_classifier
 
     models = [member.run.load_classifier().model for member in members]
     temperatures = [member.record.temperature for member in members]

@@ -133,7 +133,7 @@ def _save_ensemble(job: TrainingJob, run: Run, members: list[Run]) -> None:
     """Saves one model of all members, and a history: the means over the members that trained
     in an epoch."""
     from violence_detection.models.heads import _ensemble
-    from violence_detection.training.checkpoint import save_classifier
+    from violence_detection.training.saving.checkpoint import save_classifier
 
     loaded = [classifier.load_model(member.model_path) for member in members]
     with job.device_setup.strategy.scope():

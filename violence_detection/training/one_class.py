@@ -18,11 +18,14 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.datasets import training_readiness
 from violence_detection.datasets.labels import normal_entries
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics.normal_threshold import check_normal_support, choose_on_normal
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_RECORDINGS
+from violence_detection.metrics.thresholds.normal_threshold import (
+    check_normal_support,
+    choose_on_normal,
+)
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 from violence_detection.models.classifier import Classifier, load_model
 from violence_detection.models.forward_pass import run_model
 from violence_detection.models.output_set import OutputSet
@@ -34,7 +37,7 @@ from violence_detection.models.training_results import (
     TrainingSummary,
 )
 from violence_detection.training.config import ONE_CLASS_OUTPUTS, TrainConfig
-from violence_detection.training.split_scoring import score_split
+from violence_detection.training.monitoring.split_scoring import score_split
 from violence_detection.training.training_settings import TrainingSettings
 from violence_detection.units import counted
 
@@ -113,7 +116,7 @@ def train_detector(
         settings: Settings of the training.
         callbacks: Further Keras callbacks, for a detector that is trained in epochs.
     """
-    from violence_detection.training.checkpoint import save_classifier  # imports Keras
+    from violence_detection.training.saving.checkpoint import save_classifier  # imports Keras
 
     trained = train_model(job, run, spec, settings, callbacks, start=True)
     save_classifier(trained.classifier.model, run.model_path)

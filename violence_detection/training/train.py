@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from violence_detection.datasets import class_names, training_readiness, video_folder
 from violence_detection.datasets.labels import classes_of
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.split_counts import count_splits
+from violence_detection.datasets.splitting.split_counts import count_splits
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.videos import Problem
 from violence_detection.errors import ConfigError
 from violence_detection.features import dataset
@@ -23,27 +23,28 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import check_whole
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
+from violence_detection.models.neighbours.training_clips import TrainingClips
 from violence_detection.models.output_set import CLASSES, OutputSet
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import RunScores
-from violence_detection.models.training_clips import TrainingClips
 from violence_detection.models.training_results import TrainingResults
-from violence_detection.reports import figures, model_card, threshold_figure
+from violence_detection.reports import model_card
+from violence_detection.reports.plots import figures, threshold_figure
 from violence_detection.system import devices
 from violence_detection.system.coordination import coordinator_of
 from violence_detection.training import (
     batching,
     calibration_folds,
     distillation,
-    model_parts,
     multi_seed,
     one_class,
-    run_setup,
 )
 from violence_detection.training.calibration_folds import CalibrationPlan
+from violence_detection.training.checks import model_parts
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.epoch_selection import check_monitor
-from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.saving import run_setup
+from violence_detection.training.saving.epoch_selection import check_monitor
+from violence_detection.training.saving.initial_weights import InitialWeights
 from violence_detection.training.training_data import read_splits
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.training_plan import TrainingPlan
@@ -52,8 +53,8 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     import keras
 
-    from violence_detection.features.extract import ExtractionStage
-    from violence_detection.training.trackers import ExperimentTracker
+    from violence_detection.features.extraction.extract import ExtractionStage
+    from violence_detection.training.monitoring.trackers import ExperimentTracker
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +206,7 @@ class TrainingStage:
             segments = config.extract.segments
         self._check_model(classes, segments)
         if config.observation.tracker:
-            from violence_detection.training import trackers
+            from violence_detection.training.monitoring import trackers
 
             trackers.check_installed(config.observation.tracker)
         self._initial_weights = InitialWeights.find(
@@ -365,7 +366,7 @@ class TrainingStage:
 
     def _extraction_stage(self) -> "ExtractionStage":
         """The extraction of the videos of `dataset_path`."""
-        from violence_detection.features.extract import ExtractionStage
+        from violence_detection.features.extraction.extract import ExtractionStage
 
         config = self._config
         views = batching.further_views(config.batches.augment)
@@ -392,7 +393,7 @@ class TrainingStage:
         config = self._config
         if not config.observation.tracker:
             return None
-        from violence_detection.training import trackers
+        from violence_detection.training.monitoring import trackers
 
         idle = config.idle_names() if config.features is not None else frozenset()
         settings = {name: value for name, value in config.as_dict().items() if name not in idle}

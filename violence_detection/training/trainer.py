@@ -22,19 +22,19 @@ from violence_detection.models.segment_bags import is_bags, window_model
 from violence_detection.models.training_results import TrainingSummary
 from violence_detection.system import files, progress
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import step_builder, xla_trial
-from violence_detection.training.callbacks import HistoryFile, Profiler
-from violence_detection.training.checkpoint import Checkpoint, save_classifier
 from violence_detection.training.distillation import Teacher
-from violence_detection.training.epoch_selection import EpochSelection, check_monitor
-from violence_detection.training.objective import Objective
-from violence_detection.training.step import AT_ONCE, TrainingStep, separate_dropout
-from violence_detection.training.tensorboard_events import TensorBoard
+from violence_detection.training.monitoring.callbacks import HistoryFile, Profiler
+from violence_detection.training.monitoring.tensorboard_events import TensorBoard
+from violence_detection.training.monitoring.validation import Validation
+from violence_detection.training.optimisation import step_builder, xla_trial
+from violence_detection.training.optimisation.objective import Objective
+from violence_detection.training.optimisation.step import AT_ONCE, TrainingStep, separate_dropout
+from violence_detection.training.optimisation.weight_averaging import StochasticAverage
+from violence_detection.training.saving.checkpoint import Checkpoint, save_classifier
+from violence_detection.training.saving.epoch_selection import EpochSelection, check_monitor
+from violence_detection.training.saving.training_state import EpochResult, TrainingState
 from violence_detection.training.training_data import ClassTotals, TrainingData
 from violence_detection.training.training_settings import TrainingSettings
-from violence_detection.training.training_state import EpochResult, TrainingState
-from violence_detection.training.validation import Validation
-from violence_detection.training.weight_averaging import StochasticAverage
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.splitting.split_words import SPLITS
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.training_readiness import check_splits
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache

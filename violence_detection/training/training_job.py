@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.videos import Problem
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import calibration, threshold_selection
+from violence_detection.metrics import calibration
+from violence_detection.metrics.thresholds import threshold_selection
 from violence_detection.models import linear_baseline
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
@@ -33,10 +34,12 @@ from violence_detection.models.training_results import (
 )
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import calibration_folds, run_setup, sanity_checks
+from violence_detection.training import calibration_folds
 from violence_detection.training.calibration_folds import CalibrationPlan
-from violence_detection.training.initial_weights import InitialWeights
-from violence_detection.training.split_scoring import score_split
+from violence_detection.training.checks import sanity_checks
+from violence_detection.training.monitoring.split_scoring import score_split
+from violence_detection.training.saving import run_setup
+from violence_detection.training.saving.initial_weights import InitialWeights
 from violence_detection.training.training_settings import DecisionConfig, TrainingSettings
 from violence_detection.units import counted
 
@@ -289,8 +292,8 @@ class TrainingJob:
         """Scores of a trained run, sanity checks and warnings.
 
         Temperature and threshold are chosen on validation or out-of-fold predictions
-        (`metrics/calibration.py` and `metrics/threshold_selection.py`), which are written into
-        the run, and applied to the test videos as well.
+        (`metrics/calibration.py`, `metrics/thresholds/threshold_selection.py`), which are written
+        into the run, and applied to the test videos as well.
 
         Args:
             run: With its model.

@@ -8,7 +8,7 @@ from violence_detection.system.cluster_spec import ClusterSpec
 from violence_detection.training.calibration_folds import CalibrationPlan
 
 if TYPE_CHECKING:
-    from violence_detection.features.extraction_result import ExtractionPlan
+    from violence_detection.features.extraction.extraction_result import ExtractionPlan
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Self
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.features import space_lookup
-from violence_detection.metrics import operating_points
+from violence_detection.metrics.thresholds import operating_points
 from violence_detection.models import class_thresholds
 from violence_detection.models.outputs._presets import PRESETS
 from violence_detection.settings import Config, option

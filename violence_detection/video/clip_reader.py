@@ -12,8 +12,9 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import VideoError
-from violence_detection.video import damage, motion_crop, seeking
-from violence_detection.video.decoder import (
+from violence_detection.video import motion_crop
+from violence_detection.video.decoding import damage, seeking
+from violence_detection.video.decoding.decoder import (
     FALLBACK_FPS,
     Decoder,
     measured_fps,

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoding.decoder import open_video
 
 _Prepared = TypeVar("_Prepared")
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from violence_detection import units
+from violence_detection.video.decoding.pyav_decoder import Reformatter
 from violence_detection.video.live_source import LiveError, LivePacket, LiveSource
-from violence_detection.video.pyav_decoder import Reformatter
 
 if TYPE_CHECKING:
     import av

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from violence_detection.errors import VideoError
-from violence_detection.video.container import ALLOWED_FORMATS
-from violence_detection.video.stream_header import stream_header
+from violence_detection.video.decoding.container import ALLOWED_FORMATS
+from violence_detection.video.writing.stream_header import stream_header
 
 if TYPE_CHECKING:
     import av

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from violence_detection.video.decoder import FALLBACK_FPS, open_video
+from violence_detection.video.decoding.decoder import FALLBACK_FPS, open_video
 from violence_detection.video.frame_sampling import sample_frames, sample_indices
 
 FRAMES = 6  # of a video

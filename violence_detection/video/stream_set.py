@@ -7,7 +7,7 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.video import motion_crop
-from violence_detection.video.decoder import FALLBACK_FPS
+from violence_detection.video.decoding.decoder import FALLBACK_FPS
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.streams._stream import Stream
 from violence_detection.video.view_motion import ViewMotion

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.evaluation.robustness.scores import (
     CONDITION_COLUMNS,

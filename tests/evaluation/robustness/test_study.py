@@ -13,7 +13,7 @@ from support.training import train_on_videos
 from support.videos import draw_video
 
 from violence_detection import cli
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError, VideoError
 from violence_detection.evaluation.robustness import corrupted_features, study
 from violence_detection.evaluation.robustness.config import RobustnessConfig

@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection.datasets import clip_cutting, video_folder
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.annotations import clip_cutting
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.extraction.video_worker import NO_SUCH_FILE, failure_reason
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.video_worker import NO_SUCH_FILE, failure_reason
 from violence_detection.reports.robustness_result import ConditionFailure
 from violence_detection.system import files, processes
 from violence_detection.system.processes import ProcessPool

@@ -14,14 +14,19 @@ import numpy as np
 from violence_detection import registry, units
 from violence_detection.errors import VideoError
 from violence_detection.system import files
-from violence_detection.video import seeking
 from violence_detection.video.clip_reader import Clip, ClipReader
 from violence_detection.video.corruptions._corruption import (
     Corruption,
     VideoFrames,
     lossless_writer,
 )
-from violence_detection.video.decoder import FALLBACK_FPS, Decoder, measured_fps, open_video
+from violence_detection.video.decoding import seeking
+from violence_detection.video.decoding.decoder import (
+    FALLBACK_FPS,
+    Decoder,
+    measured_fps,
+    open_video,
+)
 from violence_detection.video.video_file import VideoPart
 
 CLEAN, CONTROL = "clean", "re-encoded"

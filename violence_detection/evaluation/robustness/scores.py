@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.evaluation import predictions
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.metrics import classification, intervals, paired_tests

@@ -30,7 +30,7 @@ from violence_detection.features import dataset
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.run_extractor import extractor_of_run
 from violence_detection.models.run import Run
-from violence_detection.reports import figures
+from violence_detection.reports.plots import figures
 from violence_detection.reports.robustness_result import ConditionFailure, RobustnessResult
 from violence_detection.system import devices, files, progress
 from violence_detection.system.study_folder import StudyFolder, StudyIdentity

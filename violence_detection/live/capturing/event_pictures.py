@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.evaluation import anonymisation
+from violence_detection.evaluation.mistakes import anonymisation
 from violence_detection.live.processes.clip_messages import EventPictureOrder
 from violence_detection.live.recording.privacy_masks import MaskedFrame
 from violence_detection.system import files

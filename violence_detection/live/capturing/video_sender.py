@@ -12,7 +12,7 @@ from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.processes.capture_messages import MAX_VIDEO_BYTES, CameraVideo
 from violence_detection.live.recording.clips import Timestamps, add_stream, open_output
 from violence_detection.video.live_source import LivePacket
-from violence_detection.video.stream_header import header_stream
+from violence_detection.video.writing.stream_header import header_stream
 
 if TYPE_CHECKING:
     import av

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from violence_detection.datasets.synthetic_footage import Footage
+from violence_detection.datasets.drawing.synthetic_footage import Footage
 
 _HALF_FRAME_S = 0.02
 

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets.synthetic_footage import Footage, draw_footage
+from violence_detection.datasets.drawing.synthetic_footage import Footage, draw_footage
 from violence_detection.errors import ConfigError
 from violence_detection.live.configuration import cameras_file
 from violence_detection.live.demonstration.demo_score import DemoScore, FightLog, FoundEvent, score

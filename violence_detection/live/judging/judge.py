@@ -25,9 +25,9 @@ from violence_detection.live.processes.process_messages import (
 )
 from violence_detection.live.processes.worker_process import JudgeStart, WorkerChannel
 from violence_detection.models.classifier import Classifier
+from violence_detection.models.neighbours.training_clips import TrainingClips
 from violence_detection.models.outputs.classes import violence_score
 from violence_detection.models.run import Run
-from violence_detection.models.training_clips import TrainingClips
 from violence_detection.system import devices
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import numpy as np
 from violence_detection.errors import VideoError
 from violence_detection.live.recording.clips import sync_folder
 from violence_detection.system import files
-from violence_detection.video.video_writer import choose_codec
+from violence_detection.video.writing.video_writer import choose_codec
 
 COLUMNS, ROWS = 4, 2
 TILE_PX = (320, 240)  # the width and height that a frame must fit into

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.video.live_source import LivePacket
-from violence_detection.video.stream_header import header_stream, rotation_in
+from violence_detection.video.writing.stream_header import header_stream, rotation_in
 
 if TYPE_CHECKING:
     import av

@@ -23,8 +23,8 @@ from violence_detection.live.recording.clips import (
 from violence_detection.live.recording.people_blur import SECOND_FRAMES, PeopleBlur
 from violence_detection.live.recording.privacy_masks import Polygon, covered_pixels
 from violence_detection.video.live_source import LivePacket
-from violence_detection.video.stream_header import header_stream, rotation_in
-from violence_detection.video.video_writer import choose_codec
+from violence_detection.video.writing.stream_header import header_stream, rotation_in
+from violence_detection.video.writing.video_writer import choose_codec
 
 _UNIT = Fraction(1, 90_000)
 _KEY_EVERY = 50  # frames

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from violence_detection.evaluation import anonymisation
-from violence_detection.evaluation.anonymisation import Box
+from violence_detection.evaluation.mistakes import anonymisation
+from violence_detection.evaluation.mistakes.anonymisation import Box
 
 SECOND_FRAMES = 25  # that are blurred together, at most
 _LOOKED_AT = 5  # of them for motion

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from violence_detection.inference.alert_policy import PRIORITIES, Event, Priority
 from violence_detection.inference.notification_policy import NotificationPolicy
 from violence_detection.live.configuration.config import EscalationStep, WatchFile
+from violence_detection.live.notifying.event_messages import event_message
 from violence_detection.live.storage.event_records import Addressed, SentMessage, StoredEvent
 from violence_detection.live.storage.event_store import EventStore
-from violence_detection.live.watching.event_messages import event_message
 from violence_detection.live.watching.event_numbers import EventNumbers
 
 _DAY_MS = 86_400_000

@@ -23,6 +23,7 @@ from violence_detection.live.processes.worker_process import WorkerProcess
 from violence_detection.live.storage.event_records import Snooze
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.supervision import left_events
+from violence_detection.live.supervision.run_subject import finds_of
 from violence_detection.live.supervision.store_upkeep import StoreUpkeep
 from violence_detection.live.supervision.supervisor_answers import SupervisorAnswers
 from violence_detection.live.supervision.watch_judges import WatchJudges
@@ -33,7 +34,6 @@ from violence_detection.live.watching.camera_set import CameraSet
 from violence_detection.live.watching.camera_states import CameraStates
 from violence_detection.live.watching.camera_videos import CameraVideos
 from violence_detection.live.watching.event_numbers import EventNumbers
-from violence_detection.live.watching.run_subject import finds_of
 from violence_detection.live.watching.watch_clips import WatchClips
 from violence_detection.live.watching.watch_spot_checks import WatchSpotChecks
 from violence_detection.live.watching.watch_warnings import WatchWarnings

@@ -19,9 +19,9 @@ from violence_detection.live.notifying.outbox_sender import OutboxSink
 from violence_detection.live.processes.watch_status import SinkStatus, WatchStatus
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.storage.messages import Message
+from violence_detection.live.supervision.run_subject import finds_of
 from violence_detection.live.watching.camera_states import UP
 from violence_detection.live.watching.observation import observed_until_ms
-from violence_detection.live.watching.run_subject import finds_of
 
 _DAY_MS = 86_400_000  # the longest cool-down
 

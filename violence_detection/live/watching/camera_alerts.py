@@ -23,6 +23,7 @@ from violence_detection.inference.notification_policy import (
 from violence_detection.inference.prediction_records import Window
 from violence_detection.live.configuration.camera_settings import CameraAlert
 from violence_detection.live.configuration.config import Camera
+from violence_detection.live.notifying.event_messages import event_message
 from violence_detection.live.processes.joined_clock import JoinedClock
 from violence_detection.live.processes.process_messages import JudgedWindow
 from violence_detection.live.processes.watch_notices import EventChanged, iso_utc
@@ -34,7 +35,6 @@ from violence_detection.live.storage.event_records import (
 )
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.storage.judged_stretches import float32
-from violence_detection.live.watching.event_messages import event_message
 from violence_detection.live.watching.event_numbers import EventNumbers
 from violence_detection.live.watching.late_writes import LateWrites
 

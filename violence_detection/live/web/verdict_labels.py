@@ -46,13 +46,13 @@ class RunLabeller:
     dataset_path: str | None = None
 
     def write(self, video: Path, label: str, config: LabelConfig) -> str:
-        from violence_detection.evaluation.labelling import LabelStage  # imports OpenCV
+        from violence_detection.evaluation.labels.labelling import LabelStage  # imports OpenCV
 
         config = dataclasses.replace(config, dataset_path=self.dataset_path)
         return LabelStage(str(self.run), str(video), label, config).run().video
 
     def withdraw(self, row: str, *, judged_by: str, by: str) -> None:
-        from violence_detection.evaluation.labelling import withdraw_label
+        from violence_detection.evaluation.labels.labelling import withdraw_label
 
         run, dataset_path = str(self.run), self.dataset_path
         withdraw_label(run, row, judged_by=judged_by, by=by, dataset_path=dataset_path)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from violence_detection.models.clip_distances import NEIGHBOURS
 from violence_detection.models.detectors._error import examples_of, standardised_statistics
+from violence_detection.models.neighbours.clip_distances import NEIGHBOURS
 from violence_detection.registry import Range
 
 name = "knn"

@@ -1,0 +1,1 @@
+"""Parts of long videos as clips, from annotations or of equal length."""

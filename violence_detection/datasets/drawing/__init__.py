@@ -1,0 +1,1 @@
+"""Synthetic clips and footage for the offline demo."""

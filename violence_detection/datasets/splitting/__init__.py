@@ -1,0 +1,1 @@
+"""Splits and folds of videos, whole recordings together."""

@@ -1,0 +1,1 @@
+"""Summaries of videos, their perceptual hashes, and what these tell."""

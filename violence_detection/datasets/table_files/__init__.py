@@ -1,0 +1,1 @@
+"""Tables of videos: videos.csv, as people save it, and manifests."""

@@ -1,0 +1,1 @@
+"""Runs on long footage: false alarms an hour, events, and hard negatives."""

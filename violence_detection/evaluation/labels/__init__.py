@@ -1,0 +1,1 @@
+"""Labels of reviewers, written into a dataset."""

@@ -1,0 +1,1 @@
+"""Frames and conditions of the videos that a run gets wrong."""

@@ -1,0 +1,1 @@
+"""Ablation: one option of a training switched at a time."""

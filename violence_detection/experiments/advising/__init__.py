@@ -1,0 +1,1 @@
+"""Advice on the settings of a training, from its dataset."""

@@ -1,0 +1,1 @@
+"""Checks of a folder of videos, before extraction."""

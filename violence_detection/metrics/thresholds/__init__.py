@@ -1,0 +1,1 @@
+"""The choice of thresholds, and what they cost."""

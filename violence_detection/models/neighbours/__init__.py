@@ -1,0 +1,1 @@
+"""The training clips of a run that are nearest to a clip."""

@@ -1,0 +1,1 @@
+"""Results of cross-validations and of their comparison, as texts and pages."""

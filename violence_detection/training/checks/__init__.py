@@ -1,0 +1,1 @@
+"""Checks of a training, before hours are spent and after it."""

@@ -1,0 +1,1 @@
+"""The progress of a training: validation scores, callbacks, TensorBoard, and trackers."""

@@ -1,0 +1,1 @@
+"""Decoders of video files, their containers, and the damage that they find."""
