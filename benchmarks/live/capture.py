@@ -1,6 +1,7 @@
 """Captures of cameras: how soon a failure is seen, how often a camera is asked, what each costs.
 
-    python benchmarks/live/capture.py VIDEO.mp4 [--large LARGE.mp4] [--parts failures,cost,refusal]
+    python benchmarks/live/capture.py VIDEO.mp4 [--large LARGE.mp4]
+        [--parts failures,cost,refusal,connections]
 
 The cameras are those of tests/support/rtsp_server.py on loopback, and play VIDEO (H.264) in real
 time. Parts:
@@ -14,6 +15,12 @@ cost: --cameras captures at once with the default stream, for --seconds: share o
 for that file.
 
 refusal: attempts in --refusal-s seconds of a camera that refuses the password.
+
+connections (F8): memory of a capture and its descriptors over --connections connections, each of
+which the camera, 8 times as fast as real time, closes after 5 s of its stream. The capture waits
+0.05 s before each attempt, since with the delays of a watch so many would take days. Growth is the
+mean of the last quarter over the mean of the second one: the first holds the start. The memory is
+that which is shared with no file.
 """
 
 import argparse
@@ -28,7 +35,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from running_watch import cpu_s, describe, pss_mb  # sets the path for what follows
+from running_watch import (
+    cpu_s,
+    describe,
+    descriptors,
+    own_mb,
+    pss_mb,
+)  # sets the path for what follows
 from support.capture_worker import RunningCapture
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
@@ -159,6 +172,41 @@ def measure_refusal(video: Path, seconds: float) -> dict[str, Any]:
     return {"seconds": seconds, "attempts": attempts, "descriptions_asked": requests}
 
 
+def measure_connections(video: Path, connections: int) -> dict[str, Any]:
+    """Memory and descriptors of a capture that connects again and again."""
+    rows = []
+    camera = TestCamera([video], [Fault(5.0, "close")], speed=8.0)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RtspServer({"a": camera}) as server,
+        RunningCapture(
+            server.url("a"), Path(folder), windows=WINDOWS | {"retry_s": 0.05}
+        ) as capture,
+    ):
+        capture.wait_for_state("up", timeout_s=60)
+        pid, start_s = capture.process.pid, time.monotonic()
+        while (count := len(server.attempts("a"))) < connections:
+            rows.append((count, own_mb(pid), descriptors(pid)))
+            capture.messages.clear()
+            capture.judge.chunks.clear()
+            time.sleep(1.0)
+        passed_s = time.monotonic() - start_s
+    second, last = (
+        [row[1] for row in rows if first <= row[0] / connections < first + 0.25]
+        for first in (0.25, 0.75)
+    )
+    return {
+        "connections": count,
+        "seconds": round(passed_s),
+        "own_mb": [round(statistics.mean(second), 2), round(statistics.mean(last), 2)],
+        "growth": round(statistics.mean(last) / statistics.mean(second) - 1, 4),
+        "descriptors_most": [
+            max(row[2] for row in rows if row[0] < connections / 2),
+            max(row[2] for row in rows if row[0] >= connections / 2),
+        ],
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -170,6 +218,7 @@ def main() -> None:
     parser.add_argument("--cameras", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--refusal-s", type=float, default=600.0)
+    parser.add_argument("--connections", type=int, default=10_000)
     options = parser.parse_args()
     parts = options.parts.split(",")
     print(json.dumps(describe()), flush=True)
@@ -181,6 +230,8 @@ def main() -> None:
         print(json.dumps(measure_keeping(video, options.seconds)), flush=True)
     if "refusal" in parts:
         print(json.dumps(measure_refusal(options.video, options.refusal_s)), flush=True)
+    if "connections" in parts:
+        print(json.dumps(measure_connections(options.video, options.connections)), flush=True)
 
 
 if __name__ == "__main__":

@@ -41,10 +41,12 @@ class TestStart:
     window_s: float = WINDOW_S
     frame_limit_s: float = 30.0
     clip_target: str | None = None
+    retry_s: float | None = None  # between all attempts, without a turn; None: as in a watch
 
 
 def main(start: TestStart, channel: WorkerChannel) -> None:
     from violence_detection.inference.sliding_windows import WindowPlan
+    from violence_detection.live.capturing.backoff import Backoff
     from violence_detection.live.capturing.capture import Capture
     from violence_detection.live.capturing.chunk_sender import ChunkSender
     from violence_detection.live.capturing.host_turn import HostTurn
@@ -60,7 +62,15 @@ def main(start: TestStart, channel: WorkerChannel) -> None:
     )
     sender = ChunkSender(start.judge)
     turn = HostTurn(start.judge.parent, start.target)
-    options = {"turn": turn, "frame_limit_s": start.frame_limit_s}
+    options: dict[str, Any] = {"turn": turn, "frame_limit_s": start.frame_limit_s}
+    if (retry_s := start.retry_s) is not None:
+
+        class FixedDelay(Backoff):
+            def next_delay_s(self, kind, *, in_step_s):
+                return retry_s
+
+        # A number has no host, whose turn would be waited for.
+        options |= {"backoff": FixedDelay(), "turn": HostTurn(start.judge.parent, 0)}
     if start.clip_target:
         options |= {
             "data": start.judge.parent,
