@@ -11,7 +11,7 @@ from violence_detection.errors import ConfigError
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.video.corruptions import compress
 from violence_detection.video.corruptions._corruption import (
-    PictureChange,
+    ClipChange,
     VideoFrames,
     lossless_writer,
 )
@@ -267,7 +267,7 @@ def test_an_unknown_codec_is_refused():
 
 # -- changes of single frames, which views of training clips use
 
-CHANGES = [name for name in NAMES if isinstance(registry.load("corruptions", name), PictureChange)]
+CHANGES = [name for name in NAMES if isinstance(registry.load("corruptions", name), ClipChange)]
 MOVING = {"fog", "flicker", "noise", "rain", "shake", "snow"}
 
 

@@ -167,7 +167,7 @@ def test_a_part_without_frames_is_an_error(tmp_path):
 
 def test_mistakes_have_their_nearest_training_clips_with_a_picture(video_cache, clips):
     cache = video_cache[0]
-    known = TrainingClips.of(clips)
+    known = TrainingClips.from_features(clips)
     shown = contact_sheet.build_contact_sheet(
         cache,
         clips,

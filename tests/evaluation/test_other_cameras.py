@@ -5,7 +5,7 @@ import pytest
 from violence_detection.evaluation.other_cameras import worst_conditions
 from violence_detection.metrics import intervals
 from violence_detection.reports.evaluation.evaluation_result import ErrorRow
-from violence_detection.reports.evaluation.home_comparison import HomeComparison
+from violence_detection.reports.evaluation.own_dataset_comparison import OwnDatasetComparison
 
 
 def row(name: str, videos: int, misses: int, false_alarms: int) -> ErrorRow:
@@ -37,7 +37,7 @@ def test_the_ends_that_lie_towards_each_other_make_the_upper_end():
 
 
 def test_the_loss_is_a_sentence():
-    home = HomeComparison(
+    home = OwnDatasetComparison(
         dataset="mine",
         split="test",
         videos=41,
@@ -50,7 +50,7 @@ def test_the_loss_is_a_sentence():
         auc_difference_ci=None,
     )
     assert home.text == (
-        "accuracy -20.0 points (95%: -30.0 to -10.0) against 90.0% at home (41 test videos of 6 "
-        "recordings); AUC -0.100 against 0.950"
+        "accuracy -20.0 points (95%: -30.0 to -10.0) against 90.0% on its own dataset "
+        "(41 test videos of 6 recordings); AUC -0.100 against 0.950"
     )
-    assert HomeComparison.from_json(home.to_json()) == home
+    assert OwnDatasetComparison.from_json(home.to_json()) == home

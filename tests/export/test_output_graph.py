@@ -37,7 +37,7 @@ def trained(spec, head, count, rng):
 
 def assert_answers(outputs, model, clips):
     """What a file gives is what the run's classifier says."""
-    answers = Classifier(model, OutputSet.of_model(model), TEMPERATURE).answers(clips)
+    answers = Classifier(model, OutputSet.of_model(model), TEMPERATURE).output_predictions(clips)
     np.testing.assert_allclose(outputs[PROBABILITY][:, 0], 1 - answers.probability[:, 0], atol=2e-5)
     if answers.probability.shape[1] > 2:
         np.testing.assert_allclose(outputs[PROBABILITIES], answers.probability, atol=2e-5)

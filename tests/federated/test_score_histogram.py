@@ -23,7 +23,7 @@ def predicted(rng):
 def histogram_of(predicted) -> ScoreHistogram:
     probability, labels, groups = predicted
     parts = [
-        ScoreHistogram.of(probability[rows], labels[rows], groups[rows])
+        ScoreHistogram.from_probabilities(probability[rows], labels[rows], groups[rows])
         for rows in (slice(0, 60), slice(60, 200))
     ]
     return ScoreHistogram.joined(parts)
@@ -54,7 +54,7 @@ def test_choices_are_those_on_the_scores_up_to_a_bin(predicted):
 
 def test_too_few_videos_choose_nothing(predicted):
     probability, labels, groups = predicted
-    few = ScoreHistogram.of(probability[:30], labels[:30], groups[:30])
+    few = ScoreHistogram.from_probabilities(probability[:30], labels[:30], groups[:30])
     assert few.choose_temperature(2)[0] == 1.0
     assert few.choose_operating_point(None, 1.0).threshold == 0.5
     with pytest.raises(EvidenceError, match="needs more videos"):

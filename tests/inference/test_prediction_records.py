@@ -5,11 +5,11 @@ from datetime import datetime
 import pytest
 
 from violence_detection.inference.prediction_records import (
-    OutputAnswers,
     Segment,
     SourcePrediction,
     VideoPrediction,
     Window,
+    WindowOutputs,
 )
 
 THREE = {"normal": 0.12345678, "fight": 0.5, "fall": 0.37654322}
@@ -33,9 +33,12 @@ def test_attention_is_not_in_the_json_of_a_window():
 
 
 def test_what_further_outputs_say_is_in_the_json_of_windows_and_videos():
-    quiet = OutputAnswers("normal", 0.9, {"svdd": 0.6, "vae": 0.8})
-    fight = OutputAnswers("fight", 0.7, {"svdd": 0.1, "vae": 0.2})
-    windows = (Window(0.0, 2.0, 0.2, answers=quiet), Window(1.0, 3.0, 0.8, answers=fight))
+    quiet = WindowOutputs("normal", 0.9, {"svdd": 0.6, "vae": 0.8})
+    fight = WindowOutputs("fight", 0.7, {"svdd": 0.1, "vae": 0.2})
+    windows = (
+        Window(0.0, 2.0, 0.2, outputs=quiet),
+        Window(1.0, 3.0, 0.8, outputs=fight),
+    )
     assert list(windows[0].as_dict())[3:] == [
         "class",
         "confidence",
@@ -53,7 +56,7 @@ def test_what_further_outputs_say_is_in_the_json_of_windows_and_videos():
         "anomaly_svdd": 0.6,
         "anomaly_vae": 0.8,
     }
-    alone = OutputAnswers(None, None, {"svdd": 0.25})
+    alone = WindowOutputs(None, None, {"svdd": 0.25})
     assert list(alone.columns()) == ["anomaly_score", "anomaly_svdd"]
 
 

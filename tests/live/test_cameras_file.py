@@ -30,9 +30,9 @@ from violence_detection.live.configuration.config import (
     settings_json,
 )
 from violence_detection.live.configuration.retention_settings import (
-    JudgedDays,
     RetentionConfig,
     RetentionDays,
+    ReviewedDays,
 )
 
 SECTIONS = (
@@ -41,7 +41,7 @@ SECTIONS = (
     ClipSettings,
     Confirmation,
     EscalationStep,
-    JudgedDays,
+    ReviewedDays,
     LagSettings,
     PriorityLimit,
     RetentionConfig,

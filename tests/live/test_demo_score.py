@@ -3,7 +3,12 @@
 from pathlib import Path
 
 from violence_detection.datasets.drawing.synthetic_footage import Footage
-from violence_detection.live.demonstration.demo_score import FightLog, FoundEvent, ShownFight, score
+from violence_detection.live.demonstration.demo_score import (
+    DetectedEvent,
+    FightLog,
+    ShownFight,
+    score,
+)
 
 
 def test_fights_are_noted_in_every_round_of_the_footage():
@@ -27,10 +32,10 @@ def test_fights_are_found_and_events_without_a_fight_are_false_alarms():
         ShownFight("door", 57_000),  # goes on at the end
     ]
     events = [
-        FoundEvent("door", 4000, 6000, told_ms=5000),
-        FoundEvent("door", 19_000, 23_000, told_ms=22_500),
-        FoundEvent("door", 58_000, 60_000),
-        FoundEvent("yard", 40_000, 42_000, told_ms=41_000),
+        DetectedEvent("door", 4000, 6000, told_ms=5000),
+        DetectedEvent("door", 19_000, 23_000, told_ms=22_500),
+        DetectedEvent("door", 58_000, 60_000),
+        DetectedEvent("yard", 40_000, 42_000, told_ms=41_000),
     ]
     counts = score(
         fights, events, judged_from_ms={"door": 2000, "yard": 2000}, end_ms=60_000, window_s=2.0

@@ -39,7 +39,7 @@ class _Supervisor:
         if camera != "door":
             raise ConfigError("The camera must be one of the file: door. Received: yard")
 
-    def judge_event(self, event, verdict, by, start_s=None, end_s=None, note=""):
+    def record_verdict(self, event, verdict, by, start_s=None, end_s=None, note=""):
         self.asked.append((event, verdict, by, start_s, end_s, note))
         return 7
 
@@ -62,7 +62,7 @@ def test_answers(link):
     assert client.status() == STATUS
     assert client.picture("door") == b"\xff\xd8" + b"door" * 100_000
     assert client.acknowledge("E1", by="anna") and not client.acknowledge("E1", by="anna")
-    assert client.judge_event("E1", "violent", "anna", 1.0, 2.5, "ü") == 7
+    assert client.record_verdict("E1", "violent", "anna", 1.0, 2.5, "ü") == 7
     assert supervisor.asked[-1] == ("E1", "violent", "anna", 1.0, 2.5, "ü")
 
 

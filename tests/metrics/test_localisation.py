@@ -12,7 +12,7 @@ from violence_detection.metrics.localisation import FRAME_S, Timeline, localisat
 def timeline(events=(), scores=(), segments=(), *, threshold=0.5, window_s=2.0, duration_s=None):
     """Windows of `window_s` side by side."""
     windows = [(number * window_s, (number + 1) * window_s) for number in range(len(scores))]
-    return Timeline.of(
+    return Timeline.from_windows(
         events,
         windows,
         scores,
@@ -55,7 +55,7 @@ def test_frames_are_scored_as_scikit_learn_scores_them(scores, start, length):
 
 
 def test_windows_that_overlap_are_averaged_and_gaps_score_nothing():
-    line = Timeline.of(
+    line = Timeline.from_windows(
         [(0.0, 1.0)], [(0.0, 2.0), (1.0, 3.0)], [1.0, 0.5], [], threshold=0.5, duration_s=4.0
     )
     of_score = {score: line.counts[:, score].tolist() for score in (1000, 750, 500, 0)}

@@ -53,7 +53,7 @@ def test_one_percent_of_the_training_clips_is_farther_than_the_limit(tmp_path):
     cache = FeatureCache.open(folder)
     entries = [entry for entry in dataset.usable_entries(cache) if entry.split == "train"]
     clips = dataset.read_dataset(cache, entries, ["normal", "violent"])
-    known = TrainingClips.of(clips)
+    known = TrainingClips.from_features(clips)
     pooled = known.statistics.astype(np.float64)
     distances = np.linalg.norm(pooled[:, None] - pooled[None], axis=2)
     own = clips.groups[:, None] == clips.groups[None]
@@ -62,14 +62,14 @@ def test_one_percent_of_the_training_clips_is_farther_than_the_limit(tmp_path):
 
 
 def test_a_clip_far_from_all_training_clips_is_novel(clips):
-    known = TrainingClips.of(clips)
+    known = TrainingClips.from_features(clips)
     own, foreign = clips.features[:4], clips.features[:4] + np.float16(30)
     assert (known.novelty(own) < 1).all()
     assert (known.novelty(foreign) > 2).all()
 
 
 def test_the_nearest_training_clip_of_a_training_clip_is_itself(clips):
-    known = TrainingClips.of(clips)
+    known = TrainingClips.from_features(clips)
     for entry, near in zip(clips.entries, known.nearest(clips.features[:]), strict=True):
         assert (near[0].path, near[0].label, near[0].group) == (
             entry.path,
@@ -80,7 +80,7 @@ def test_the_nearest_training_clip_of_a_training_clip_is_itself(clips):
 
 
 def test_the_file_of_a_run_holds_the_same_and_moves_with_it(clips, tmp_path):
-    known = TrainingClips.of(clips)
+    known = TrainingClips.from_features(clips)
     (tmp_path / "run").mkdir()
     known.write(Run(tmp_path / "run"))
     (tmp_path / "run").rename(tmp_path / "moved")
@@ -92,13 +92,13 @@ def test_the_file_of_a_run_holds_the_same_and_moves_with_it(clips, tmp_path):
 def test_a_single_recording_shows_no_limit(clips):
     recording = clips.entries[0].group
     single = clips.take([n for n, entry in enumerate(clips.entries) if entry.group == recording])
-    assert TrainingClips.of(single).novelty(clips.features[:2]) is None
+    assert TrainingClips.from_features(single).novelty(clips.features[:2]) is None
 
 
 def test_a_run_of_an_older_version_has_none_and_a_damaged_file_is_refused(clips, tmp_path):
     run = Run(tmp_path)
     assert TrainingClips.of_run(run) is None
-    TrainingClips.of(clips).write(run)
+    TrainingClips.from_features(clips).write(run)
     content = run.training_clips_path.read_bytes()
     run.training_clips_path.write_bytes(content[: len(content) // 2])
     with pytest.raises(RunError, match="training_clips.npz"):

@@ -40,7 +40,7 @@ POINT = ChosenOperatingPoint.from_json(
     ],
 )
 def test_a_share_of_few_videos_has_no_percentage(part, whole, text):
-    shown = console.format_share(
+    shown = console.format_fraction(
         part, whole, [0.7, 0.99], what="found", none="none: no violent videos"
     )
     assert shown == text

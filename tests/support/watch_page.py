@@ -72,7 +72,7 @@ class DrawnSupervisor:
     def snooze(self, camera: str, until_ms: int, by: str) -> None:
         self.snoozed[camera] = until_ms
 
-    def judge_event(self, event, verdict, by, start_s=None, end_s=None, note="") -> int:
+    def record_verdict(self, event, verdict, by, start_s=None, end_s=None, note="") -> int:
         return self.store.record_verdict(
             event, verdict, by=by, start_s=start_s, end_s=end_s, note=note
         )

@@ -19,7 +19,7 @@ from violence_detection.models.losses.focal import Focal
 from violence_detection.models.run import Run
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.distillation import Teacher
-from violence_detection.training.optimisation.taught_loss import TaughtLoss
+from violence_detection.training.optimisation.distillation_loss import DistillationLoss
 from violence_detection.training.train import train_classifier
 
 COUNTS, LABELS = (24, 12, 12), ("normal", "fight", "riot")
@@ -40,7 +40,7 @@ def test_the_loss_is_its_formula(classes, temperature, weight):
     divergence = (soft * np.log(soft / own)).sum(1)
     of_labels = -(goals * np.log(soft_of(logits, 1.0))).sum(1)
     expected = weight * temperature**2 * divergence + (1 - weight) * of_labels
-    loss = TaughtLoss(Focal(gamma=0, alpha=None), temperature=temperature, weight=weight)
+    loss = DistillationLoss(Focal(gamma=0, alpha=None), temperature=temperature, weight=weight)
     if classes == 2:  # one logit, one column each
         goals, soft, logits = goals[:, 1:], soft[:, 1:], logits[:, 1:] - logits[:, :1]
     targets = np.concatenate([goals, soft], axis=1)
@@ -51,14 +51,14 @@ def test_the_loss_is_its_formula(classes, temperature, weight):
 def test_targets_without_a_teacher_have_the_loss_on_labels():
     of_labels = Focal(gamma=2, alpha=[0.4, 0.6])
     goals, logits = np.float32([[1], [0]]), np.float32([[0.3], [2.0]])
-    taught = TaughtLoss(of_labels, temperature=4, weight=0.7)
+    taught = DistillationLoss(of_labels, temperature=4, weight=0.7)
     np.testing.assert_array_equal(taught(goals, logits), of_labels(goals, logits))
 
 
 def test_a_classifier_that_is_its_teacher_has_no_slope():
     logits = tf.constant(np.float32([[0.5, -1.0, 2.0]]))
     soft = soft_of(np.array(logits), 4.0)
-    loss = TaughtLoss(Focal(gamma=0, alpha=None), temperature=4, weight=1.0)
+    loss = DistillationLoss(Focal(gamma=0, alpha=None), temperature=4, weight=1.0)
     with tf.GradientTape() as tape:
         tape.watch(logits)
         value = loss(tf.constant(np.float32(np.concatenate([np.eye(3)[:1], soft], 1))), logits)

@@ -135,7 +135,7 @@ def test_the_kept_model_has_the_border_of_its_own_normal_clips(features, tmp_pat
         e for e in dataset.usable_entries(cache) if (e.split, e.label) == ("train", "normal")
     ]
     clips = dataset.read_dataset(cache, entries, ["normal", "violent"])
-    answers = Run.open(tmp_path / "run").load_classifier().answers(clips.features)
+    answers = Run.open(tmp_path / "run").load_classifier().output_predictions(clips.features)
     for scores in answers.anomaly_scores.values():
         assert np.quantile(scores, 0.95) == pytest.approx(0.5, abs=0.02)
     np.testing.assert_allclose(answers.probability[:, 1], answers.anomaly_score)
@@ -203,7 +203,7 @@ def test_several_classes_need_the_output_of_classes():
 
 def test_the_violent_classes_share_the_probability_of_violence():
     outputs = OutputSet.of_spec("classes+violence", 3)
-    answers = outputs.answers(
+    answers = outputs.output_predictions(
         {"classes": np.log([[0.5, 0.3, 0.2]]), "violence": np.array([[np.log(4.0)]])}
     )
     np.testing.assert_allclose(answers.probability, [[0.2, 0.48, 0.32]])

@@ -15,7 +15,7 @@ from violence_detection.features.checking.inspection import inspect_video
 from violence_detection.video import frame_series, video_file
 from violence_detection.video.clip_reader import ClipReader, end_of_video_s
 from violence_detection.video.decoding.decoder import open_video
-from violence_detection.video.decoding.picture_decoder import picture_size
+from violence_detection.video.decoding.frame_series_decoder import picture_size
 from violence_detection.video.still_frames import shown_frames
 
 STREAMS = "rgb+motion(focus=true)"

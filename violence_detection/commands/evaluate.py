@@ -84,7 +84,8 @@ def _next(result: "EvaluationResult") -> str:
 
 
 def _home_lines(result: "EvaluationResult") -> list[str]:
-    """The loss on cameras that the run has not met, and where it is; empty at home."""
+    """The loss on cameras that the run was not trained on, and where it is; empty on its own
+    dataset."""
     if result.home is None:
         return []
     lines = [f"elsewhere   {result.home.text}"]
@@ -101,14 +102,14 @@ def _score_lines(result: "EvaluationResult") -> Iterator[str]:
 
     counts, rates_ci = result.counts, result.rates_ci
 
-    def share(part: int, whole: int, name: str, what: str, none: str) -> str:
+    def fraction_text(part: int, whole: int, name: str, what: str, none: str) -> str:
         wilson = wilson_interval(part, whole) if whole else None
         interval = widest_interval(rates_ci.get(name), wilson)
-        return console.format_share(part, whole, interval, what=what, none=none)
+        return console.format_fraction(part, whole, interval, what=what, none=none)
 
     accuracy_ci = widest_interval(result.accuracy_ci, result.accuracy_ci_wilson)
     right = round(result.accuracy * result.videos)
-    accuracy = console.format_share(right, result.videos, accuracy_ci, what="videos right")
+    accuracy = console.format_fraction(right, result.videos, accuracy_ci, what="videos right")
     yield f"accuracy    {accuracy}"
     yield f"AUC         {_auc_text(result)}"
     shares = {
@@ -121,7 +122,7 @@ def _score_lines(result: "EvaluationResult") -> Iterator[str]:
     }
     for name, (part, whole, what, none) in shares.items():
         label = "flagged" if name == "false_alarm_rate" else name
-        yield f"{label:11s} {share(part, whole, name, what, f'none: {none}')}"
+        yield f"{label:11s} {fraction_text(part, whole, name, what, f'none: {none}')}"
     f1 = "none: no violent videos"
     if "f1" not in result.undefined:
         f1 = console.format_number(result.f1, rates_ci.get("f1"))
@@ -224,9 +225,9 @@ def _baseline_lines(result: "EvaluationResult") -> list[str]:
     for name, scores in result.baselines.items():
         right = round(scores.accuracy * result.videos)
         interval = widest_interval(scores.accuracy_ci, wilson_interval(right, result.videos))
-        share = console.format_share(right, result.videos, interval)
+        fraction = console.format_fraction(right, result.videos, interval)
         meaning = BASELINES.get(name, "")
-        lines.append(f"            {name.replace('_', ' '):{width}s}  {share}; {meaning}")
+        lines.append(f"            {name.replace('_', ' '):{width}s}  {fraction}; {meaning}")
     if lines:
         lines.insert(0, "baselines   simple models on the same videos, each with its videos right")
     return lines

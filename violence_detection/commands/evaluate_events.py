@@ -43,7 +43,7 @@ def evaluate_events(settings: EventsConfig, flags: CommonFlags, run: str, video_
 def event_lines(result: "EventsResult") -> list[str]:
     """The console text of a result."""
     scores = result.scores
-    share_found = console.format_share(scores.detected, scores.events, scores.event_recall_ci)
+    share_found = console.format_fraction(scores.detected, scores.events, scores.event_recall_ci)
     lines = [
         f"run         {result.run}",
         f"videos      {result.videos} of {counted(result.recordings, 'recording')}, "

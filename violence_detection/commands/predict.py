@@ -15,9 +15,9 @@ from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from violence_detection.inference.prediction_records import (
-        OutputAnswers,
         PredictionResult,
         SourcePrediction,
+        WindowOutputs,
     )
 
 _UNREADABLE = "unreadable"  # in place of a label
@@ -106,8 +106,8 @@ def _video_lines(source: "SourcePrediction", label_width: int) -> list[str]:
             )
             line += f" ({start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S})"
         lines.append(line)
-    if prediction.answers:
-        lines.append(f"{'':5s}  {indent}{_answers_text(prediction.answers)}")
+    if prediction.outputs:
+        lines.append(f"{'':5s}  {indent}{_outputs_text(prediction.outputs)}")
     if prediction.novel_windows:
         count = len(prediction.windows)
         lines.append(
@@ -124,14 +124,14 @@ def _video_lines(source: "SourcePrediction", label_width: int) -> list[str]:
     return lines
 
 
-def _answers_text(answers: "OutputAnswers") -> str:
+def _outputs_text(outputs: "WindowOutputs") -> str:
     """`likeliest class fight, 81%; anomaly score 0.713 (svdd 0.713)`, as far as they exist."""
     parts = []
-    if answers.class_name is not None:
-        parts.append(f"likeliest class {answers.class_name}, {answers.confidence:.0%}")
-    if answers.anomaly_scores:
-        scores = ", ".join(f"{name} {score:.3f}" for name, score in answers.anomaly_scores.items())
-        parts.append(f"anomaly score {answers.anomaly_score:.3f} ({scores})")
+    if outputs.class_name is not None:
+        parts.append(f"likeliest class {outputs.class_name}, {outputs.confidence:.0%}")
+    if outputs.anomaly_scores:
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in outputs.anomaly_scores.items())
+        parts.append(f"anomaly score {outputs.anomaly_score:.3f} ({scores})")
     return "; ".join(parts)
 
 

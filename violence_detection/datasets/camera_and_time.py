@@ -47,7 +47,7 @@ def from_paths(
     return entries
 
 
-def check_known(
+def check_completeness(
     entries: Sequence[ManifestEntry],
     value_of: Callable[[ManifestEntry], str],
     *,

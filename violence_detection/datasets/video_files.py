@@ -73,7 +73,7 @@ class UnreadFile:
 
 
 @dataclass(frozen=True)
-class FoundFiles:
+class FolderFiles:
     """The files below a folder.
 
     Attributes:
@@ -131,7 +131,7 @@ class FoundFiles:
         return lines
 
 
-def find_files(root: Path, frames_fps: float | None = None) -> FoundFiles:
+def find_files(root: Path, frames_fps: float | None = None) -> FolderFiles:
     """All files below a folder; hidden ones and those in folders of the system are counted only.
 
     Warns of folders that cannot be listed.
@@ -176,7 +176,7 @@ def find_files(root: Path, frames_fps: float | None = None) -> FoundFiles:
             f"Ignored, because they cannot be listed: {counted(len(unlisted), 'folder')}, "
             f"e.g. {unlisted[0]}"
         )
-    found = FoundFiles(
+    folder_files = FolderFiles(
         root,
         tuple(videos),
         tuple(others),
@@ -186,21 +186,21 @@ def find_files(root: Path, frames_fps: float | None = None) -> FoundFiles:
         counts["not UTF-8"],
         tuple(unlisted),
     )
-    return found if frames_fps is None else _with_series(found, frames_fps)
+    return folder_files if frames_fps is None else _with_series(folder_files, frames_fps)
 
 
-def _with_series(found: FoundFiles, fps: float) -> FoundFiles:
+def _with_series(folder_files: FolderFiles, fps: float) -> FolderFiles:
     """The files, with numbered pictures as videos of a rate."""
     series = {
         frame_series.with_rate(path, fps): pictures
-        for path, pictures in frame_videos(found).items()
+        for path, pictures in frame_videos(folder_files).items()
         if units.is_utf8(path)
     }
     frames = {picture for pictures in series.values() for picture in pictures}
     return dataclasses.replace(
-        found,
-        videos=(*found.videos, *series),
-        others=tuple(path for path in found.others if path not in frames),
+        folder_files,
+        videos=(*folder_files.videos, *series),
+        others=tuple(path for path in folder_files.others if path not in frames),
         frames=len(frames),
     )
 
@@ -227,7 +227,7 @@ def listed_endings(paths: Iterable[str], most: int = 8) -> str:
 # -- files that may be videos
 
 
-def unread_files(found: FoundFiles, label_of: Mapping[str, str]) -> list[UnreadFile]:
+def unread_files(folder_files: FolderFiles, label_of: Mapping[str, str]) -> list[UnreadFile]:
     """The files in class folders that may be videos, and are not read.
 
     That is a file whose ending is neither that of a video nor that of another known kind (text,
@@ -235,19 +235,23 @@ def unread_files(found: FoundFiles, label_of: Mapping[str, str]) -> list[UnreadF
     ending that is not text; and numbered pictures, which are the frames of a video.
 
     Args:
-        found: The files.
+        folder_files: The files.
         label_of: The class of each file that lies in a class folder, by path.
     """
-    stems = {_without_ending(path) for path in found.videos}
+    stems = {_without_ending(path) for path in folder_files.videos}
     unread = []
-    for path in found.others:
+    for path in folder_files.others:
         label = label_of.get(path)
-        if label is None or _is_of_another_kind(found.root, path) or _is_side_file(path, stems):
+        if (
+            label is None
+            or _is_of_another_kind(folder_files.root, path)
+            or _is_side_file(path, stems)
+        ):
             continue
         ending = PurePosixPath(path).suffix.lower()
         reason = f"{ending} is not an ending of videos" if ending else "its name has no ending"
         unread.append(UnreadFile(path, label, reason, ending or "no ending"))
-    for path, pictures in frame_videos(found).items():
+    for path, pictures in frame_videos(folder_files).items():
         label = label_of.get(pictures[0])
         if label is not None:
             reason = f"these are {len(pictures)} frames, which --frames-fps RATE reads as a video"
@@ -255,12 +259,12 @@ def unread_files(found: FoundFiles, label_of: Mapping[str, str]) -> list[UnreadF
     return unread
 
 
-def frame_videos(found: FoundFiles) -> dict[str, list[str]]:
+def frame_videos(folder_files: FolderFiles) -> dict[str, list[str]]:
     """The videos that are kept as numbered pictures, and are not read as videos: the paths of the
     pictures, by the path of the video without a rate."""
-    video_names = {_without_ending(PurePosixPath(path).name) for path in found.videos}
+    video_names = {_without_ending(PurePosixPath(path).name) for path in folder_files.videos}
     names_in: dict[str, list[str]] = defaultdict(list)
-    for path in found.others:
+    for path in folder_files.others:
         folder, _, name = path.rpartition("/")
         # Pictures with the names of videos are their thumbnails.
         if _without_ending(name) not in video_names:
@@ -269,7 +273,7 @@ def frame_videos(found: FoundFiles) -> dict[str, list[str]]:
     for folder, names in sorted(names_in.items()):
         for video, pictures in frame_series.names_by_video(names).items():
             path = "/".join(filter(None, (folder, video)))
-            if path and (not video or not (found.root / path).is_dir()):
+            if path and (not video or not (folder_files.root / path).is_dir()):
                 videos[path] = [f"{folder}/{name}".removeprefix("/") for name in pictures]
     return videos
 

@@ -18,7 +18,7 @@ from violence_detection.datasets import class_names, video_files
 from violence_detection.datasets.annotations import clip_cutting, ucf_crime
 from violence_detection.datasets.splitting.split_words import split_of_word
 from violence_detection.datasets.table_files import table_file, video_table
-from violence_detection.datasets.video_files import FoundFiles, UnreadFile
+from violence_detection.datasets.video_files import FolderFiles, UnreadFile
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.units import counted
@@ -102,20 +102,20 @@ def read_folder(
         raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({reason})")
     if not units.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
-    found = video_files.find_files(root, frames_fps)
+    folder_files = video_files.find_files(root, frames_fps)
     table = table_file.find_table(root)
     if table:
-        listed = video_table.videos_of_table(table_file.read_table(table), found)
+        listed = video_table.videos_of_table(table_file.read_table(table), folder_files)
         videos, ungrouped, unread = list(listed.videos), listed.ungrouped, []
         notes, warnings = list(listed.notes), list(listed.warnings)
-        found_notes = found.notes({table.name, *(video.path for video in videos)})
+        found_notes = folder_files.notes({table.name, *(video.path for video in videos)})
     else:
-        videos, notes, unread = _from_folders(found)
+        videos, notes, unread = _from_folders(folder_files)
         videos, joined_classes = _with_one_normal_class(videos)
         notes += joined_classes
         ungrouped = len(videos)
         warnings = [*_unread_warnings(unread), *_nested_class_warnings(videos)]
-        found_notes = found.notes()
+        found_notes = folder_files.notes()
     other_tables = table_file.other_tables(root, table, but=(video_files.LABEL_HISTORY,))
     if other_tables:
         notes.append(f"Not read, because they are not videos.csv: {', '.join(other_tables)}.")
@@ -149,11 +149,11 @@ def read_folder(
 # -- folders
 
 
-def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[UnreadFile]]:
+def _from_folders(folder_files: FolderFiles) -> tuple[list[Video], list[str], list[UnreadFile]]:
     """The videos of class folders, notes, and what in these folders is not read."""
-    root, paths = found.root, found.videos
+    root, paths = folder_files.root, folder_files.videos
     if not paths:
-        raise DatasetError(_no_videos_text(found))
+        raise DatasetError(_no_videos_text(folder_files))
     inside = [path for path in paths if "/" in path]
     if not inside:
         raise DatasetError(
@@ -184,10 +184,10 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
         )
     label_of = {
         path: label
-        for path in found.others
+        for path in folder_files.others
         if (label := _label_at(path, depth)) and (not depth or split_of_word(path.split("/")[0]))
     }
-    unread = video_files.unread_files(found, label_of)
+    unread = video_files.unread_files(folder_files, label_of)
     for path in paths:
         folder = without_rate(path)
         if folder != path and folder.count("/") == depth:
@@ -196,19 +196,23 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
     return videos, notes, unread
 
 
-def _no_videos_text(found: FoundFiles) -> str:
+def _no_videos_text(folder_files: FolderFiles) -> str:
     """The error of a folder without videos, with what lies in it instead."""
-    if frames := video_files.frame_videos(found):
+    if frames := video_files.frame_videos(folder_files):
         path, pictures = next(iter(frames.items()))
         return (
             "--frames-fps must give the rate of videos that are kept as numbered pictures. "
-            f"Received: {found.root} ({counted(len(frames), 'video')}, e.g. {path} of "
+            f"Received: {folder_files.root} ({counted(len(frames), 'video')}, e.g. {path} of "
             f"{len(pictures)} pictures, and no --frames-fps)"
         )
-    inside = f"none; {video_files.listed_endings(found.others)}" if found.others else "none"
+    inside = (
+        f"none; {video_files.listed_endings(folder_files.others)}"
+        if folder_files.others
+        else "none"
+    )
     return (
         "VIDEO_DIR must hold videos in class folders, such as violent/a.mp4 and nonviolent/b.mp4. "
-        f"Received: {found.root} ({inside}). `extract-features --help` lists the endings of videos"
+        f"Received: {folder_files.root} ({inside}). `extract-features --help` lists the endings of videos"
     )
 
 
@@ -235,7 +239,7 @@ def _nested_class_warnings(videos: Sequence[Video]) -> list[str]:
         rest = video.path.partition(f"{video.label}/")[2] if video.label else ""
         inner[video.label].add(rest.partition("/")[0] if "/" in rest else "")
     names = set.intersection(*inner.values()) - {""}
-    if len(names) < 2 or any(found - names for found in inner.values()):
+    if len(names) < 2 or any(inside - names for inside in inner.values()):
         return []
     return [
         f"Every class folder ({', '.join(sorted(inner))}) holds {' and '.join(sorted(names))}: the "

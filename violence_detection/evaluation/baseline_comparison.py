@@ -118,7 +118,7 @@ def training_clips_of(run: Run, cache: FeatureCache) -> TrainingClips | None:
         return known
     try:
         _, clips, _ = _training_videos(run, cache, run.record().classes)
-        known = TrainingClips.of(clips)
+        known = TrainingClips.from_features(clips)
         known.write(run)
     except (ViolenceDetectionError, ValueError):  # no features, no videos left
         return None

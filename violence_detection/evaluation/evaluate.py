@@ -46,7 +46,7 @@ from violence_detection.reports import model_card
 from violence_detection.reports.evaluation import evaluation_figures, evaluation_report
 from violence_detection.reports.evaluation.evaluation_report import ReportContext
 from violence_detection.reports.evaluation.evaluation_result import EvaluationResult, NovelVideos
-from violence_detection.reports.evaluation.home_comparison import HomeComparison
+from violence_detection.reports.evaluation.own_dataset_comparison import OwnDatasetComparison
 from violence_detection.settings import with_new_names
 from violence_detection.system import devices, files
 from violence_detection.training.config import TrainConfig
@@ -146,8 +146,8 @@ class EvaluationStage:
         devices.import_tensorflow()
         footage = self._threshold_chooser.score_footage()
         classifier = run.load_classifier()
-        answers = classifier.uncalibrated_answers(clips.features)
-        uncalibrated = answers.probability
+        output_predictions = classifier.uncalibrated_predictions(clips.features)
+        uncalibrated = output_predictions.probability
         probability = classifier.calibrated(uncalibrated)
         chosen = self._threshold_chooser.choose(classifier, footage)
         thresholds = self._thresholds(chosen.threshold)
@@ -211,14 +211,14 @@ class EvaluationStage:
             report=str(self._folder / "report.html"),
             novelty=novel_videos(novelty, clips.labels, predicted),
             home=self._home(scores, errors),
-            output_auc=prediction_scores.output_auc(answers, clips.labels) or None,
+            output_auc=prediction_scores.output_auc(output_predictions, clips.labels) or None,
         )
 
         # -- files
         score = thresholds.score(probability)
         rows = [*predictions.prediction_rows(entries, score, predicted, record.classes)]
         names, by_class = predictions.class_columns(probability, record.classes)
-        further, by_output = predictions.answer_columns(answers, record.classes)
+        further, by_output = predictions.output_columns(output_predictions, record.classes)
         files.write_csv(
             self._folder / "predictions.csv",
             (*predictions.COLUMNS, *names, *further),
@@ -337,7 +337,7 @@ class EvaluationStage:
 
     def _home(
         self, scores: Mapping[str, Any], errors: error_analysis.ConditionErrors
-    ) -> HomeComparison | None:
+    ) -> OwnDatasetComparison | None:
         """The loss against the dataset of the training; None on that dataset."""
         if leakage.is_same_dataset(self._run, self._cache):
             return None

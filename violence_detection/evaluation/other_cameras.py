@@ -7,7 +7,7 @@ from violence_detection.metrics.sample_size import widest_interval
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import SplitScores
 from violence_detection.reports.evaluation.evaluation_result import ErrorRow
-from violence_detection.reports.evaluation.home_comparison import HomeComparison
+from violence_detection.reports.evaluation.own_dataset_comparison import OwnDatasetComparison
 from violence_detection.units import counted
 
 # What a camera shows, and how; recordings and lengths say little about other cameras.
@@ -25,8 +25,8 @@ def compare_with_home(
     auc: float | None,
     auc_ci: Sequence[float] | None,
     errors_by: Mapping[str, Sequence[ErrorRow]],
-) -> HomeComparison:
-    """The scores of a run on another dataset, compared with those at home.
+) -> OwnDatasetComparison:
+    """The scores of a run on another dataset, compared with those on its own dataset.
 
     Args:
         run: The run.
@@ -41,7 +41,7 @@ def compare_with_home(
         if auc_ci and home.auc_ci:
             auc_difference_ci = intervals.difference_interval(auc, auc_ci, home.auc, home.auc_ci)
     home_ci = _accuracy_ci(home)
-    return HomeComparison(
+    return OwnDatasetComparison(
         dataset=run.record().dataset.name,
         split="test" if scores.test else "validation",
         videos=home.videos,

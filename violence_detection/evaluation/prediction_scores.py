@@ -14,7 +14,7 @@ from violence_detection.metrics import (
 )
 from violence_detection.metrics.thresholds import threshold_selection
 from violence_detection.models.class_thresholds import ClassThresholds
-from violence_detection.models.output_set import Answers
+from violence_detection.models.output_set import OutputPredictions
 from violence_detection.models.outputs.classes import is_violent, violence_score
 
 
@@ -99,19 +99,19 @@ def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) 
     return [name for name, is_empty in empty.items() if is_empty]
 
 
-def output_auc(answers: Answers, labels: np.ndarray) -> dict[str, float]:
+def output_auc(output_predictions: OutputPredictions, labels: np.ndarray) -> dict[str, float]:
     """The area under the ROC curve of each output's own score, by its name, and that of
     `anomaly_score`; empty where `classes` is the only output, or one side has no videos.
 
     Args:
-        answers: On N videos.
+        output_predictions: On N videos.
         labels: int (N,).
     """
-    scores = dict(answers.anomaly_scores)
-    if answers.class_probability is not None:
-        scores = {"classes": violence_score(answers.class_probability), **scores}
-    if len(answers.anomaly_scores) > 1:
-        scores["anomaly_score"] = answers.anomaly_score
+    scores = dict(output_predictions.anomaly_scores)
+    if output_predictions.class_probability is not None:
+        scores = {"classes": violence_score(output_predictions.class_probability), **scores}
+    if len(output_predictions.anomaly_scores) > 1:
+        scores["anomaly_score"] = output_predictions.anomaly_score
     violent = is_violent(labels)
     if violent.all() or not violent.any():
         return {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.metrics.label_suggestions import suggest_labels
-from violence_detection.models.output_set import Answers
+from violence_detection.models.output_set import OutputPredictions
 
 
 class PredictionRow(NamedTuple):
@@ -55,27 +55,31 @@ def class_columns(
     return names, [dict(zip(names, row, strict=True)) for row in probability.tolist()]
 
 
-def answer_columns(
-    answers: Answers, classes: Sequence[str]
+def output_columns(
+    output_predictions: OutputPredictions, classes: Sequence[str]
 ) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """Names and values of the columns of what further outputs say: `class`, `confidence`,
     `anomaly_score` and `anomaly_<output>`; none where `classes` is the only output.
 
     Args:
-        answers: On N videos.
+        output_predictions: On N videos.
         classes: The K names, the normal class first.
     """
     columns: dict[str, list[Any]] = {}
-    if answers.class_probability is not None:
-        likeliest = answers.class_probability.argmax(1)
+    if output_predictions.class_probability is not None:
+        likeliest = output_predictions.class_probability.argmax(1)
         columns["class"] = [classes[place] for place in likeliest]
-        columns["confidence"] = answers.class_probability.max(1).tolist()
-    if answers.anomaly_scores:
-        columns["anomaly_score"] = answers.anomaly_score.tolist()
-        for name, scores in answers.anomaly_scores.items():
+        columns["confidence"] = output_predictions.class_probability.max(1).tolist()
+    if output_predictions.anomaly_scores:
+        columns["anomaly_score"] = output_predictions.anomaly_score.tolist()
+        for name, scores in output_predictions.anomaly_scores.items():
             columns[f"anomaly_{name}"] = scores.tolist()
     names = tuple(columns)
-    rows = zip(*columns.values(), strict=True) if columns else [()] * len(answers.probability)
+    rows = (
+        zip(*columns.values(), strict=True)
+        if columns
+        else [()] * len(output_predictions.probability)
+    )
     return names, [dict(zip(names, row, strict=True)) for row in rows]
 
 

@@ -158,10 +158,10 @@ class BundleStage:
     def _weights_files(self) -> list[Path | None]:
         """The weights file of each part; None for random weights."""
         spaces = self._record.feature_space.parts or (self._record.feature_space,)
-        found: list[Path | None] = []
+        paths: list[Path | None] = []
         for space, origin in zip(spaces, self._origins(), strict=True):
             if origin.source == "random":
-                found.append(None)
+                paths.append(None)
                 continue
             if origin.source == "imported":
                 raise WeightsError(
@@ -179,8 +179,8 @@ class BundleStage:
                     "The backbone's weights must be there; --weights gives their place. "
                     f"Received: {path} (not there)"
                 )
-            found.append(path)
-        return found
+            paths.append(path)
+        return paths
 
     def _write(self, folder: Path) -> None:
         """All files of the bundle."""

@@ -241,7 +241,7 @@ class Coordinator:
         )
         _check_enough(pairs, left_out, min_sites)
         space = site_statistics.common_space([site for _, site in pairs])
-        forms = MomentForms.of(space, settings)
+        forms = MomentForms.from_settings(space, settings)
         classes = site_statistics.common_classes(
             [site for _, site in pairs if site.space == space], settings.normal_class
         )

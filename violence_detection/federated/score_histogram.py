@@ -43,7 +43,9 @@ class ScoreHistogram:
     correct: int
 
     @classmethod
-    def of(cls, probability: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Self:
+    def from_probabilities(
+        cls, probability: np.ndarray, labels: np.ndarray, groups: np.ndarray
+    ) -> Self:
         """The histogram of N videos.
 
         Args:
@@ -167,10 +169,10 @@ class ScoreHistogram:
         if recall and false_positive:  # from the worst of both to the best of both
             pairs = ((recall[0], false_positive[1]), (recall[1], false_positive[0]))
             positive, negative = int(violent.sum()), int((~violent).sum())
-            balanced = [(found + 1 - false) / 2 for found, false in pairs]
+            balanced = [(recalled + 1 - false) / 2 for recalled, false in pairs]
             f1 = [
-                2 * found * positive / (positive + found * positive + false * negative)
-                for found, false in pairs
+                2 * recalled * positive / (positive + recalled * positive + false * negative)
+                for recalled, false in pairs
             ]
         return ChosenOperatingPoint(
             asked=asked or DEFAULT,

@@ -137,7 +137,7 @@ class Site:
         scores, histogram = training.measure(model), ScoreHistogram.nothing()
         if scores is not None:
             clips = self._clips["validation"]
-            histogram = ScoreHistogram.of(
+            histogram = ScoreHistogram.from_probabilities(
                 training.validation_probability, clips.labels, clips.groups
             )
         facts |= {"validation": self._validation_facts(scores), "scores": histogram.to_facts()}

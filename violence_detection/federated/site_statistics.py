@@ -206,7 +206,7 @@ class MomentForms:
     sizes: Mapping[str, int]
 
     @classmethod
-    def of(cls, space: FeatureSpace, settings: FederationConfig) -> Self:
+    def from_settings(cls, space: FeatureSpace, settings: FederationConfig) -> Self:
         """Those of the head of the settings on features of a space."""
         examples = np.zeros((2, space.frames, space.dim), np.float16)
         model = classifier.build_classifier(

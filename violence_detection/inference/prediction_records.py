@@ -12,7 +12,7 @@ from violence_detection.models.neighbours.near_clip import NearClip
 
 
 @dataclass(frozen=True)
-class OutputAnswers:
+class WindowOutputs:
     """The answers of a run's outputs on a window, besides the probability of violence.
 
     Attributes:
@@ -70,7 +70,7 @@ class Window:
         novelty: Distance to the training clips; above 1 the window is unlike anything that the run
             was trained on. None where the run does not know its training clips.
         nearest: The nearest training clips, the nearest first; empty where not asked for.
-        answers: What the further outputs of the run say; None where `classes` is the only one.
+        outputs: What the further outputs of the run say; None where `classes` is the only one.
     """
 
     start_s: float
@@ -80,7 +80,7 @@ class Window:
     attention: tuple[float, ...] = ()
     novelty: float | None = None
     nearest: tuple[NearClip, ...] = ()
-    answers: OutputAnswers | None = None
+    outputs: WindowOutputs | None = None
 
     @property
     def is_novel(self) -> bool:
@@ -108,8 +108,8 @@ class Window:
         row = {"start_s": self.start_s, "end_s": self.end_s, "probability": self.probability}
         if self.novelty is not None:
             row["novelty"] = self.novelty
-        answers = self.answers.as_dict() if self.answers else {}
-        return row | _optional_probabilities(self.probabilities) | answers
+        outputs = self.outputs.as_dict() if self.outputs else {}
+        return row | _optional_probabilities(self.probabilities) | outputs
 
 
 @dataclass(frozen=True)
@@ -177,13 +177,13 @@ class VideoPrediction:
     nearest: tuple[NearClip, ...] = ()
 
     @property
-    def answers(self) -> OutputAnswers | None:
+    def outputs(self) -> WindowOutputs | None:
         """The answers of further outputs: the class of the most violent window, and the scores of
         the oddest; None where `classes` is the only output."""
-        if not self.windows or self.windows[0].answers is None:
+        if not self.windows or self.windows[0].outputs is None:
             return None
-        peak = max(self.windows, key=lambda window: window.probability).answers
-        oddest = max(self.windows, key=lambda window: window.answers.anomaly_score or 0.0).answers
+        peak = max(self.windows, key=lambda window: window.probability).outputs
+        oddest = max(self.windows, key=lambda window: window.outputs.anomaly_score or 0.0).outputs
         return dataclasses.replace(peak, anomaly_scores=oddest.anomaly_scores)
 
     @property
@@ -203,7 +203,7 @@ class VideoPrediction:
             "segments": [segment.as_dict() for segment in self.segments],
             "windows": [window.as_dict() for window in self.windows],
             **_optional_probabilities(self.probabilities),
-            **(self.answers.as_dict() if self.answers else {}),
+            **(self.outputs.as_dict() if self.outputs else {}),
             "duration_s": self.duration_s,
             "fps": self.fps,
             "damage": self.damage,

@@ -273,7 +273,7 @@ class Predictor:
                     window.end_s,
                     window.probability,
                     window.probabilities,
-                    answers=window.answers.columns() if window.answers else None,
+                    outputs=window.outputs.columns() if window.outputs else None,
                 )
                 for window in prediction.windows
             ]

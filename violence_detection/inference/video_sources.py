@@ -163,10 +163,10 @@ def _decoded(content: bytes) -> str:
 
 
 def _expand_folder(folder: str, frames_fps: float | None) -> Iterator[Source]:
-    found = video_files.find_files(Path(folder), frames_fps)
-    is_series = "" in names_by_video(path for path in found.others if "/" not in path)
-    frames = [folder] if is_series else list(video_files.frame_videos(found))
-    if frames and not found.videos and frames_fps is None:
+    folder_files = video_files.find_files(Path(folder), frames_fps)
+    is_series = "" in names_by_video(path for path in folder_files.others if "/" not in path)
+    frames = [folder] if is_series else list(video_files.frame_videos(folder_files))
+    if frames and not folder_files.videos and frames_fps is None:
         raise ConfigError(
             "--frames-fps must give the rate of videos that are kept as numbered pictures. "
             f"Received: {folder} (e.g. {frames[0]}, and no --frames-fps)"
@@ -175,9 +175,9 @@ def _expand_folder(folder: str, frames_fps: float | None) -> Iterator[Source]:
         path = with_rate(os.path.normpath(folder), frames_fps)
         yield Source(path, path)
         return
-    for note in found.notes():
+    for note in folder_files.notes():
         log.info(f"{folder}: {note}")
-    for path in [os.path.join(folder, name) for name in found.videos] or [folder]:
+    for path in [os.path.join(folder, name) for name in folder_files.videos] or [folder]:
         yield Source(path, path)
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from violence_detection.errors import VideoError
-from violence_detection.inference.prediction_records import OutputAnswers, Window
+from violence_detection.inference.prediction_records import Window, WindowOutputs
 from violence_detection.inference.window_encoder import EncodedWindow
 from violence_detection.models.attention_maps import attention_weights
 from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.neighbours.near_clip import NearClip
 from violence_detection.models.neighbours.training_clips import TrainingClips
-from violence_detection.models.output_set import Answers
+from violence_detection.models.output_set import OutputPredictions
 from violence_detection.models.run import Run
 
 BATCH_WINDOWS = 64
@@ -69,8 +69,10 @@ class WindowClassifier:
             batch = encoded[start : start + BATCH_WINDOWS]
             features = np.concatenate([window.features for window in batch])
             views = len(features) // len(batch)
-            answers = self._classifier.answers(features, batch_size=BATCH_WINDOWS)
-            answers = answers.mean_over_views(views)
+            output_predictions = self._classifier.output_predictions(
+                features, batch_size=BATCH_WINDOWS
+            )
+            output_predictions = output_predictions.mean_over_views(views)
             attention = self._attention(features).reshape(len(batch), views, -1).mean(1)
             originals = features[::views]
             novelty = self.known_clips.novelty(originals) if self.known_clips else None
@@ -78,7 +80,7 @@ class WindowClassifier:
             if self.known_clips and self._with_nearest:
                 nearest = self.known_clips.nearest(originals)
             for number, (window, row, weights) in enumerate(
-                zip(batch, answers.probability, attention, strict=True)
+                zip(batch, output_predictions.probability, attention, strict=True)
             ):
                 yield (
                     window.video,
@@ -86,17 +88,19 @@ class WindowClassifier:
                         self._window(window, row, weights),
                         novelty=None if novelty is None else float(novelty[number]),
                         nearest=tuple(nearest[number]),
-                        answers=self._answers_of(answers, number),
+                        outputs=self._predictions_of(output_predictions, number),
                     ),
                 )
 
-    def _answers_of(self, answers: Answers, number: int) -> OutputAnswers | None:
+    def _predictions_of(
+        self, output_predictions: OutputPredictions, number: int
+    ) -> WindowOutputs | None:
         """The answers of further outputs on a window; None where `classes` is the only output."""
-        by_class, scores = answers.class_probability, answers.anomaly_scores
+        by_class, scores = output_predictions.class_probability, output_predictions.anomaly_scores
         if by_class is None and not scores:
             return None
         place = None if by_class is None else int(by_class[number].argmax())
-        return OutputAnswers(
+        return WindowOutputs(
             None if place is None else self._classes[place],
             None if place is None else float(by_class[number, place]),
             {name: float(values[number]) for name, values in scores.items()},

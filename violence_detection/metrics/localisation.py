@@ -38,7 +38,7 @@ class Timeline:
     duration_s: float
 
     @classmethod
-    def of(
+    def from_windows(
         cls,
         events: Sequence[Span],
         windows: Sequence[Span],

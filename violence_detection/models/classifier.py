@@ -11,7 +11,7 @@ from violence_detection import registry
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.metrics import calibration
 from violence_detection.models.forward_pass import run_model
-from violence_detection.models.output_set import CLASSES, Answers, OutputSet
+from violence_detection.models.output_set import CLASSES, OutputPredictions, OutputSet
 from violence_detection.models.outputs.classes import violence_score
 
 if TYPE_CHECKING:
@@ -54,16 +54,24 @@ class Classifier:
 
     def uncalibrated(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         """The probability of each class at temperature 1; see `probabilities`."""
-        return self.uncalibrated_answers(features, batch_size=batch_size).probability
+        return self.uncalibrated_predictions(features, batch_size=batch_size).probability
 
-    def uncalibrated_answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
+    def uncalibrated_predictions(
+        self, features: np.ndarray, *, batch_size: int = 64
+    ) -> OutputPredictions:
         """The answers of all outputs at temperature 1; see `probabilities`."""
-        return self.outputs.answers(outputs_of(self.model, features, batch_size=batch_size))
+        return self.outputs.output_predictions(
+            outputs_of(self.model, features, batch_size=batch_size)
+        )
 
-    def answers(self, features: np.ndarray, *, batch_size: int = 64) -> Answers:
+    def output_predictions(
+        self, features: np.ndarray, *, batch_size: int = 64
+    ) -> OutputPredictions:
         """The answers of all outputs, with the calibrated probability; see `probabilities`."""
-        answers = self.uncalibrated_answers(features, batch_size=batch_size)
-        return replace(answers, probability=self.calibrated(answers.probability))
+        output_predictions = self.uncalibrated_predictions(features, batch_size=batch_size)
+        return replace(
+            output_predictions, probability=self.calibrated(output_predictions.probability)
+        )
 
     def calibrated(self, uncalibrated: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) of temperature 1 at the temperature of this classifier."""

@@ -19,7 +19,7 @@ _CLIPS_FOR_CONSTANTS = 4096
 
 
 @dataclass(frozen=True)
-class Answers:
+class OutputPredictions:
     """The answers of a classifier on N clips.
 
     Attributes:
@@ -172,7 +172,9 @@ class OutputSet:
     def has_anomaly(self) -> bool:
         return any(output.kind == "anomaly" for output in self.outputs)
 
-    def answers(self, outputs: "np.ndarray | Mapping[str, np.ndarray]") -> Answers:
+    def output_predictions(
+        self, outputs: "np.ndarray | Mapping[str, np.ndarray]"
+    ) -> OutputPredictions:
         """The answers of a model's outputs, at temperature 1.
 
         Args:
@@ -188,7 +190,7 @@ class OutputSet:
             classes = next(output for output in self.outputs if output.name == CLASSES)
             by_class = classes.predictions(by_name[CLASSES])
             if len(by_name) == 1:
-                return Answers(by_class, None, {})
+                return OutputPredictions(by_class, None, {})
         violence = next((o.name for o in self.outputs if o.kind == "violence"), None)
         if violence is not None:
             probability = _shared(scores[violence], by_class)
@@ -196,11 +198,11 @@ class OutputSet:
             probability = by_class
         else:
             probability = _shared(np.mean(list(anomalies.values()), axis=0), None)
-        return Answers(probability, by_class, anomalies)
+        return OutputPredictions(probability, by_class, anomalies)
 
     def predictions(self, outputs: "np.ndarray | Mapping[str, np.ndarray]") -> np.ndarray:
-        """The probability of each class, float64 (N, K); see `answers`."""
-        return self.answers(outputs).probability
+        """The probability of each class, float64 (N, K); see `output_predictions`."""
+        return self.output_predictions(outputs).probability
 
 
 def _shared(violence: np.ndarray, by_class: np.ndarray | None) -> np.ndarray:

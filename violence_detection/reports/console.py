@@ -122,7 +122,7 @@ def threshold_lines(
     return [first, f"            {where}: {'; '.join(rates)}"]
 
 
-def format_share(
+def format_fraction(
     part: int,
     whole: int,
     interval: Sequence[float] | None = None,
@@ -155,7 +155,7 @@ def format_scores(scores: "SplitScores") -> str:
     if scores.videos is None or scores.recordings is None:
         return f"accuracy {scores.accuracy:.1%}, AUC {format_auc(scores.auc)}"
     right = round(scores.accuracy * scores.videos)
-    text = format_share(right, scores.videos, scores.accuracy_ci, what="videos right")
+    text = format_fraction(right, scores.videos, scores.accuracy_ci, what="videos right")
     if scores.videos < FEW_VIDEOS:
         return f"{text}: so few say nothing yet"
     auc = "none" if scores.auc is None else format_number(scores.auc, scores.auc_ci)

@@ -203,7 +203,7 @@ class WindowRow(NamedTuple):
         probability: The probability of violence; None with an error.
         probabilities: The probability of each class; None where there are two classes.
         error: Why the video could not be read.
-        answers: Class, confidence and anomaly scores by their columns; None where `classes` is the
+        outputs: Class, confidence and anomaly scores by their columns; None where `classes` is the
             only output of the run.
     """
 
@@ -213,7 +213,7 @@ class WindowRow(NamedTuple):
     probability: float | None = None
     probabilities: Mapping[str, float] | None = None
     error: str | None = None
-    answers: Mapping[str, Any] | None = None
+    outputs: Mapping[str, Any] | None = None
 
 
 def windows(rows: Iterable[WindowRow], classes: Sequence[str]) -> pd.DataFrame:
@@ -234,10 +234,10 @@ def windows(rows: Iterable[WindowRow], classes: Sequence[str]) -> pd.DataFrame:
     """
     rows = list(rows)
     names = classes if len(classes) > 2 else ()
-    further = next((list(row.answers) for row in rows if row.answers), [])
+    further = next((list(row.outputs) for row in rows if row.outputs), [])
     values = [
         row._asdict()
-        | dict(row.answers or {})
+        | dict(row.outputs or {})
         | {f"probability_{name}": (row.probabilities or {}).get(name) for name in names}
         for row in rows
     ]

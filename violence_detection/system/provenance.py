@@ -61,7 +61,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineDescription:
     """The machine that a result was made on.
 
     Attributes:
@@ -80,7 +80,7 @@ class Machine:
         return asdict(self) | {"gpus": list(self.gpus)}
 
 
-def describe_machine() -> Machine:
+def describe_machine() -> MachineDescription:
     """The machine that this process runs on."""
     if "tensorflow" not in sys.modules:
         devices.import_tensorflow()  # without its messages on the terminal
@@ -88,7 +88,7 @@ def describe_machine() -> Machine:
 
     gpus = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, gpus)
-    return Machine(
+    return MachineDescription(
         platform=platform.platform(),
         cpu=devices.cpu_info("model name") or platform.processor() or platform.machine(),
         cores=os.cpu_count() or 1,

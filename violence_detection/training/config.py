@@ -165,8 +165,8 @@ class TrainConfig(CommandConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.features is not None and "cache_dir" in self.extract.given:
-            found = space_lookup.resolved(self.features, cache_dir=self.extract.cache_dir)
-            self._set("features", str(Path(found).absolute()))
+            folder = space_lookup.resolved(self.features, cache_dir=self.extract.cache_dir)
+            self._set("features", str(Path(folder).absolute()))
         self._check_hosts()
         self._check_members()
         self._check_monitor()

@@ -29,7 +29,7 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     import keras
 
-    from violence_detection.training.optimisation.taught_loss import TaughtLoss
+    from violence_detection.training.optimisation.distillation_loss import DistillationLoss
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ class Teacher:
         soft = calibration.apply_temperature(self.probability[rows], self.temperature)
         return (soft[:, 1:] if soft.shape[1] == 2 else soft).astype(np.float32)
 
-    def loss(self, of_labels: "keras.losses.Loss") -> "TaughtLoss":
+    def loss(self, of_labels: "keras.losses.Loss") -> "DistillationLoss":
         """The loss on labels and teacher, from the loss on the labels."""
-        from violence_detection.training.optimisation.taught_loss import TaughtLoss
+        from violence_detection.training.optimisation.distillation_loss import DistillationLoss
 
-        return TaughtLoss(of_labels, temperature=self.temperature, weight=self.weight)
+        return DistillationLoss(of_labels, temperature=self.temperature, weight=self.weight)
 
     def write(self, state_dir: Path) -> None:
         """Keeps the predictions until the run is finished: --resume needs no teacher."""
@@ -235,9 +235,9 @@ def _features_of(settings: DistillationConfig, run: Run, cache: FeatureCache) ->
     beside = sorted(path.parent for path in cache.dir.parent.glob("*/extraction.json"))
     for folder in (*beside, Path(record.features)):
         with contextlib.suppress(CacheError):
-            found = FeatureCache.open(folder)
-            if found.space().fingerprint == record.fingerprint:
-                return found
+            candidate = FeatureCache.open(folder)
+            if candidate.space().fingerprint == record.fingerprint:
+                return candidate
     raise CacheError(
         "The videos must have features in the teacher's feature space; extract-features makes "
         f"them, and --teacher-features names them. Received: none beside {cache.dir}"

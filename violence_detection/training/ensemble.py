@@ -179,7 +179,7 @@ class EnsembleStage:
             )
             results = job.results(run, summary, scores, effective=job.effective)
             job.write_results(run, results)
-            TrainingClips.of(job.clips["train"]).write(run)
+            TrainingClips.from_features(job.clips["train"]).write(run)
             model_card.write_model_card(run)
         return results
 

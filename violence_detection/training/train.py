@@ -157,7 +157,7 @@ class TrainingStage:
                     if not config.one_class:
                         self._draw_threshold(results.scores)
                     if job.cache.space().segments == 1:  # a window is no bag of segments
-                        TrainingClips.of(job.clips["train"]).write(self._run)
+                        TrainingClips.from_features(job.clips["train"]).write(self._run)
                     model_card.write_model_card(self._run)
                     if tracker:
                         tracker.record(results)
@@ -326,7 +326,7 @@ class TrainingStage:
             own_split=config.own_split is not None,
             calibration=self._calibration,
             teacher=teacher,
-            taught_by=source and source.to_json(),
+            teacher_record=source and source.to_json(),
         )
 
     def _find_teacher(

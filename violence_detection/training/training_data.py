@@ -34,7 +34,7 @@ class ClassTotals:
     recording_sums: Sequence[float]
 
     @classmethod
-    def of(cls, videos: FeatureDataset, classes: int, recording_weights: str) -> Self:
+    def from_videos(cls, videos: FeatureDataset, classes: int, recording_weights: str) -> Self:
         """The sums of some videos of K = `classes` classes."""
         unscaled = unscaled_recording_weights(videos.groups, recording_weights)
         return cls(
@@ -85,7 +85,7 @@ class TrainingData:
         """
         self.videos, self.targets = videos, outputs.targets(videos.labels)
         self._batch_size, self._seed, self._sampling = batch_size, seed, sampling
-        totals = totals or ClassTotals.of(videos, outputs.count, recording_weights)
+        totals = totals or ClassTotals.from_videos(videos, outputs.count, recording_weights)
         fractions = batching.drawn_fractions(totals.labels, outputs.count, sampling)
         self.weights = recording_weights_of(videos, recording_weights, totals)
         if use_class_weights:
@@ -166,7 +166,7 @@ def recording_weights_of(
         totals: Sums over more videos than these, over which the mean is 1.
     """
     weights = unscaled_recording_weights(videos.groups, weighting)
-    totals = totals or ClassTotals.of(videos, videos.labels.max() + 1, weighting)
+    totals = totals or ClassTotals.from_videos(videos, videos.labels.max() + 1, weighting)
     means = np.asarray(totals.recording_sums) / np.maximum(totals.counts, 1)
     return (weights / means[videos.labels]).astype(np.float32)
 

@@ -71,7 +71,7 @@ class TrainingJob:
         own_split: True if the split was drawn for this training alone.
         calibration: The predictions that temperature and threshold are chosen on.
         teacher: Predictions of the videos that are learned beside their labels.
-        taught_by: The entry of the teacher in the run's record.
+        teacher_record: The entry of the teacher in the run's record.
     """
 
     device_setup: DeviceSetup
@@ -84,7 +84,7 @@ class TrainingJob:
     own_split: bool = False
     calibration: CalibrationPlan = CalibrationPlan()
     teacher: "Teacher | None" = None
-    taught_by: Mapping[str, Any] | None = None
+    teacher_record: Mapping[str, Any] | None = None
 
     @property
     def effective(self) -> EffectiveSettings:
@@ -183,7 +183,7 @@ class TrainingJob:
             own_split=self.own_split,
             effective=self.effective_in(trainer) if trainer else self.effective,
             initial_weights=self.initial_weights,
-            taught_by=self.taught_by,
+            teacher_record=self.teacher_record,
         )
         if self.teacher is not None:
             self.teacher.write(run.state_dir)

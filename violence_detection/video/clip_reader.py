@@ -340,9 +340,9 @@ class _ClipReading:
             raise VideoError("it has one frame, and motion needs two")
         first, num_frames = self._part(times_s)
         inside_s = times_s[first : first + num_frames]
-        found = self._damage(times_s, num_frames)
-        if found and min(num_frames, self._count) < self._count / 2:
-            raise VideoError(f"{found}; {math.ceil(self._count / 2)} are needed")
+        damage_text = self._damage(times_s, num_frames)
+        if damage_text and min(num_frames, self._count) < self._count / 2:
+            raise VideoError(f"{damage_text}; {math.ceil(self._count / 2)} are needed")
         views = []
         for number in range(len(self._views)):
             of_view = {index: prepared[number] for index, prepared in frames.items()}
@@ -354,7 +354,7 @@ class _ClipReading:
             num_frames,
             self._fps,
             duration_s=float(inside_s[-1] - inside_s[0]) + frame_s,
-            damage=found or damage.describe_shortness(num_frames, self._count),
+            damage=damage_text or damage.describe_shortness(num_frames, self._count),
             first_s=float(inside_s[0]),
             notes=tuple(filter(None, (rate, self._video.note))),
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange
 
 _MIN_KEPT_FRACTION = 0.85  # of each side, in a crop
 _MAX_GAIN_CHANGE = 0.2  # brightness is multiplied by 0.8 to 1.2
@@ -91,7 +91,7 @@ def check_kinds(specs: Sequence[str]) -> tuple[str, ...]:
     kinds = []
     for spec in specs:
         kind = registry.check("corruptions", spec)
-        if not isinstance(registry.load("corruptions", kind), PictureChange):
+        if not isinstance(registry.load("corruptions", kind), ClipChange):
             raise ConfigError(
                 "`view_kinds` must be corruptions of single frames. Received: "
                 f"{spec}, which changes the file"

@@ -50,7 +50,7 @@ def find_shortcuts(
         alphabetical order stands for either.
     """
     names = sorted(set(labels))
-    found = []
+    shortcuts = []
     for label in names[-1:] if len(names) == 2 else names:
         for name, values in properties.items():
             inside, outside = _medians(values, labels, recordings, label)
@@ -60,8 +60,8 @@ def find_shortcuts(
             accuracy = (1 + float(test.statistic)) / 2
             if accuracy >= _MIN_ACCURACY and test.pvalue < _MAX_P:
                 usual = (_commonest(inside), _commonest(outside))
-                found.append(Shortcut(name, label, accuracy, float(test.pvalue), usual))
-    return sorted(found, key=lambda shortcut: -shortcut.accuracy)
+                shortcuts.append(Shortcut(name, label, accuracy, float(test.pvalue), usual))
+    return sorted(shortcuts, key=lambda shortcut: -shortcut.accuracy)
 
 
 def _medians(

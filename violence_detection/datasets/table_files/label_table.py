@@ -63,8 +63,8 @@ class LabelTable:
         path = table_file.find_table(root)
         if path:
             table = table_file.read_table(path)
-            found = video_files.find_files(root, frames_fps)
-            videos = video_table.videos_of_table(table, found).videos
+            folder_files = video_files.find_files(root, frames_fps)
+            videos = video_table.videos_of_table(table, folder_files).videos
             rows = [
                 LabelRow(cells, video) for (_, cells), video in zip(table.rows, videos, strict=True)
             ]

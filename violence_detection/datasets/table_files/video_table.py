@@ -12,7 +12,7 @@ from violence_detection.datasets.table_files import table_file
 from violence_detection.datasets.table_files.iso_times import iso_time
 from violence_detection.datasets.table_files.path_matching import is_absolute, match_paths
 from violence_detection.datasets.table_files.table_file import TableFile
-from violence_detection.datasets.video_files import FoundFiles
+from violence_detection.datasets.video_files import FolderFiles
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import DatasetError, ViolenceDetectionError
 from violence_detection.units import counted
@@ -36,25 +36,25 @@ class TableVideos:
     warnings: tuple[str, ...] = ()
 
 
-def videos_of_table(table: TableFile, found: FoundFiles) -> TableVideos:
+def videos_of_table(table: TableFile, folder_files: FolderFiles) -> TableVideos:
     """The videos that a table names.
 
     Args:
         table: The table.
-        found: The files below its folder.
+        folder_files: The files below its folder.
 
     Raises:
         DatasetError: If a cell is invalid, a video is named twice, or none of the videos is there
             and others are.
     """
     paths = [row.get("path", "") for _, row in table.rows]
-    matched = match_paths(paths, found.root, (*found.videos, *found.others))
+    matched = match_paths(paths, folder_files.root, (*folder_files.videos, *folder_files.others))
     videos = tuple(
         _video_of_row(row, number, table, matched.paths[row.get("path", "")])
         for number, row in table.rows
     )
     _check_unique(videos, table)
-    if found.videos and len(matched.missing) == len(matched.paths):
+    if folder_files.videos and len(matched.missing) == len(matched.paths):
         raise DatasetError(
             f"{table.path.name} must name videos of its folder. Received: {matched.missing_text}"
         )
@@ -67,7 +67,7 @@ def videos_of_table(table: TableFile, found: FoundFiles) -> TableVideos:
     # Those without a similar file are absent: they are listed as unreadable.
     warnings = [matched.suggestion and f"In {table.path.name} {matched.missing_text}"]
     notes.append(matched.rewritten_text)
-    outside = set(found.videos) - {video.path for video in videos}
+    outside = set(folder_files.videos) - {video.path for video in videos}
     if outside:
         left_out = counted(len(outside), "video")
         notes.append(f"Not in {table.path.name} and left out: {left_out}, e.g. {min(outside)}.")

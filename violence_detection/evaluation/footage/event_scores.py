@@ -196,7 +196,7 @@ def timeline_of(
     events: Sequence[Span], prediction: VideoPrediction, *, threshold: float
 ) -> Timeline:
     """The timeline of a predicted video with annotated events."""
-    return Timeline.of(
+    return Timeline.from_windows(
         events,
         [(window.start_s, window.end_s) for window in prediction.windows],
         [window.probability for window in prediction.windows],

@@ -59,16 +59,16 @@ def list_videos(folder: Path, frames_fps: float | None = None) -> dict[str, Path
         raise DatasetError(
             f"--normal-footage must be a folder of videos. Received: {folder} (no such folder)"
         )
-    found = video_files.find_files(folder, frames_fps)
-    for note in found.notes():
+    folder_files = video_files.find_files(folder, frames_fps)
+    for note in folder_files.notes():
         log.info(f"{folder}: {note}")
-    videos = {path: folder / path for path in found.videos}
-    is_series = "" in names_by_video(path for path in found.others if "/" not in path)
+    videos = {path: folder / path for path in folder_files.videos}
+    is_series = "" in names_by_video(path for path in folder_files.others if "/" not in path)
     if is_series and frames_fps is not None:
         whole = folder.resolve()
         name = with_rate(whole.name, frames_fps)
         videos[name] = whole.with_name(name)
-    if not videos and frames_fps is None and (is_series or video_files.frame_videos(found)):
+    if not videos and frames_fps is None and (is_series or video_files.frame_videos(folder_files)):
         raise DatasetError(
             "--frames-fps must give the rate of videos that are kept as numbered pictures. "
             f"Received: {folder} (numbered pictures, and no --frames-fps)"

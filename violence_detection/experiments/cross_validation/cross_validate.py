@@ -170,7 +170,7 @@ class CrossValidationStage:
             camera_pattern=config.camera_pattern,
             time_pattern=config.time_pattern,
         )
-        fold_protocol.check_known(config.hold_out, entries)
+        fold_protocol.check_hold_out(config.hold_out, entries)
         self._setup = FoldSetup(
             config.train,
             FoldPlan(

@@ -58,7 +58,7 @@ def diagnose_videos(
     )
     errors_by = dict(errors.errors_by)
     by_recording = errors_by.pop("recording")
-    training_clips = functools.cache(lambda number: TrainingClips.of(trained_on(number)))
+    training_clips = functools.cache(lambda number: TrainingClips.from_features(trained_on(number)))
     is_whole = len(clips.features.shape) == 3  # the distance of a bag of segments says little
     return VideoDiagnostics(
         mistakes=contact_sheet.build_contact_sheet(

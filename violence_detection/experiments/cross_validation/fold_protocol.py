@@ -16,7 +16,7 @@ from violence_detection.reports.cross_validation.cross_validation_scores import 
 from violence_detection.units import counted
 
 
-def check_known(by: str, entries: Sequence[ManifestEntry]) -> None:
+def check_hold_out(by: str, entries: Sequence[ManifestEntry]) -> None:
     """Checks that the time, the camera or the recording that is held out is known.
 
     Args:
@@ -27,7 +27,7 @@ def check_known(by: str, entries: Sequence[ManifestEntry]) -> None:
         ConfigError: If not.
     """
     if by == BY_TIME:
-        camera_and_time.check_known(
+        camera_and_time.check_completeness(
             entries,
             lambda entry: iso_times.iso_time(entry.recorded_at),
             column="recorded_at",
@@ -35,7 +35,7 @@ def check_known(by: str, entries: Sequence[ManifestEntry]) -> None:
             needed_by="--by time",
         )
     if by == BY_CAMERA:
-        camera_and_time.check_known(
+        camera_and_time.check_completeness(
             entries,
             lambda entry: entry.camera,
             column="camera",

@@ -37,7 +37,7 @@ class HeldOutPredictions:
         for row in rows:
             if row.repeat <= repeats:
                 by_video.setdefault(row.prediction.path, {})[row.repeat] = row
-        paths = sorted(path for path, found in by_video.items() if len(found) == repeats)
+        paths = sorted(path for path, by_repeat in by_video.items() if len(by_repeat) == repeats)
         table = [
             [by_video[path][repeat] for path in paths] for repeat in range(1, repeats + 1)
         ]  # (R, N)

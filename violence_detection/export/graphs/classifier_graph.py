@@ -66,7 +66,7 @@ def probability_outputs(
 def _outputs_of_several(
     outputs: OutputSet, raw: "dict[str, keras.KerasTensor]", temperature: float
 ) -> "dict[str, keras.KerasTensor]":
-    """The outputs by name of a model that answers several questions; as `Answers` has them."""
+    """The outputs by name of a model with several outputs, as `OutputPredictions` has them."""
     from keras import ops
 
     by_name = {output.name: output for output in outputs.outputs}

@@ -85,7 +85,7 @@ def describe_rate(video: VideoInspection, usual_fps: float) -> str:
 
 def sparse_videos(videos: Iterable[Video], inspections: Inspections, frames: int) -> list[Problem]:
     """The videos whose T sampled frames are so far apart that a fight lies between two of them."""
-    found = []
+    unfit = []
     for video in videos:
         seconds = length_s(video, inspections[video.path])
         step_s = seconds / frames
@@ -95,8 +95,8 @@ def sparse_videos(videos: Iterable[Video], inspections: Inspections, frames: int
                 f"({units.format_duration(seconds)} long), and what is between them is not seen: "
                 "name its parts in videos.csv (start_s,end_s), or cut it by --clip-s"
             )
-            found.append(Problem(video.key, reason))
-    return found
+            unfit.append(Problem(video.key, reason))
+    return unfit
 
 
 def describe_long_videos(entries: Iterable[ManifestEntry], frames: int) -> str:
@@ -136,15 +136,15 @@ def parts_after_the_end(videos: Iterable[Video], inspections: Inspections) -> li
 
 def cut_parts(videos: Iterable[Video], inspections: Inspections) -> list[Problem]:
     """The parts that end clearly after the end of their file."""
-    found = []
+    unfit = []
     for video in videos:
         if video.start_s is None or video.path not in inspections:
             continue
         file = inspections[video.path]
         reason = damage.describe_part_damage(file.end_s, video.start_s, video.end_s)
         if reason and video.start_s <= file.last_s + 0.001:
-            found.append(Problem(video.key, reason))
-    return found
+            unfit.append(Problem(video.key, reason))
+    return unfit
 
 
 # -- videos together
@@ -236,14 +236,14 @@ def leaks(
 
 def shortcuts(videos: Sequence[Video], inspections: Inspections) -> list[str]:
     """A text for each property of the files that tells the classes."""
-    found = [inspections[video.path] for video in videos]
+    files = [inspections[video.path] for video in videos]
     properties = {
-        "the width in pixels": [float(video.size[0]) for video in found],
-        "the height in pixels": [float(video.size[1]) for video in found],
+        "the width in pixels": [float(video.size[0]) for video in files],
+        "the height in pixels": [float(video.size[1]) for video in files],
         "the length in seconds": [
-            round(length_s(video, file), 1) for video, file in zip(videos, found, strict=True)
+            round(length_s(video, file), 1) for video, file in zip(videos, files, strict=True)
         ],
-        "the frame rate": [float(round(video.fps)) for video in found],
+        "the frame rate": [float(round(video.fps)) for video in files],
     }
     return [
         f"{shortcut.property} tells {shortcut.label} ({shortcut.usual[0]:g}) from the rest "

@@ -273,7 +273,7 @@ class Outputs:
             columns = [*_COLUMNS]
             if len(classes) > 2:
                 columns += [f"probability_{name}" for name in classes]
-            columns += _answer_columns(predictions)
+            columns += _output_columns(predictions)
             if any(
                 window.novelty is not None
                 for source in predictions
@@ -336,17 +336,17 @@ def _table_rows(predictions: Iterable[SourcePrediction]) -> Iterator[dict[str, A
                 "probability": window.probability,
                 "segment": _number_of_segment(source.prediction.segments, window),
                 **{f"probability_{name}": value for name, value in by_class.items()},
-                **(window.answers.columns() if window.answers else {}),
+                **(window.outputs.columns() if window.outputs else {}),
                 **({} if window.novelty is None else {"novelty": window.novelty}),
                 **clock,
             }
 
 
-def _answer_columns(predictions: Iterable[SourcePrediction]) -> list[str]:
+def _output_columns(predictions: Iterable[SourcePrediction]) -> list[str]:
     """The columns of what further outputs of the run say; none where `classes` is the only one."""
     for source in predictions:
-        if source.prediction and source.prediction.answers:
-            return list(source.prediction.answers.columns())
+        if source.prediction and source.prediction.outputs:
+            return list(source.prediction.outputs.columns())
     return []
 
 

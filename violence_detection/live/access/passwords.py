@@ -52,8 +52,8 @@ def verify_password(password: str, stored: str) -> bool:
     # No password has this key, as no key of scrypt is known to be all zeros.
     nobody = f"scrypt${'$'.join(map(str, SCRYPT))}${'00' * 16}${'00' * 32}"
     _, log_n, r, p, salt, key = (stored or nobody).split("$")
-    found = _scrypt(password[: MAX_PASSWORD + 1], bytes.fromhex(salt), int(log_n), int(r), int(p))
-    return hmac.compare_digest(found, bytes.fromhex(key))
+    digest = _scrypt(password[: MAX_PASSWORD + 1], bytes.fromhex(salt), int(log_n), int(r), int(p))
+    return hmac.compare_digest(digest, bytes.fromhex(key))
 
 
 def needs_rehash(stored: str) -> bool:

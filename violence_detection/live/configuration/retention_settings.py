@@ -21,7 +21,7 @@ class RetentionDays(Config):
 
 
 @dataclass(frozen=True)
-class JudgedDays(Config):
+class ReviewedDays(Config):
     """Days that clips of events are kept that somebody judged."""
 
     violent: float = option(
@@ -73,4 +73,4 @@ class RetentionConfig(Config):
         high=36500.0,
     )
     days: RetentionDays = field(default_factory=RetentionDays)
-    judged_days: JudgedDays = field(default_factory=JudgedDays)
+    judged_days: ReviewedDays = field(default_factory=ReviewedDays)

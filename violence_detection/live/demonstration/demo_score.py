@@ -24,7 +24,7 @@ class ShownFight:
 
 
 @dataclass(frozen=True)
-class FoundEvent:
+class DetectedEvent:
     """An event of the watch; times are UTC in milliseconds.
 
     Attributes:
@@ -102,7 +102,7 @@ class FightLog:
 
 def score(
     fights: Sequence[ShownFight],
-    events: Sequence[FoundEvent],
+    events: Sequence[DetectedEvent],
     *,
     judged_from_ms: Mapping[str, int],
     end_ms: int,
@@ -130,16 +130,17 @@ def score(
     for fight in counted:
         of_fight = [event for event in events if _touch(fight, event, 0, end_ms)]
         found += bool(of_fight)
-        told = [event.told_ms for event in of_fight if event.told_ms is not None]
-        if told := [told_ms for told_ms in told if told_ms >= fight.start_ms]:
-            delays_s.append((min(told) - fight.start_ms) / 1000)
+        told_ms = [event.told_ms for event in of_fight if event.told_ms is not None]
+        after_ms = [at_ms - fight.start_ms for at_ms in told_ms if at_ms >= fight.start_ms]
+        if after_ms:
+            delays_s.append(min(after_ms) / 1000)
     false_alarms = sum(
         not any(_touch(fight, event, window_ms, end_ms) for fight in fights) for event in events
     )
     return DemoScore(len(counted), found, false_alarms, tuple(delays_s))
 
 
-def _touch(fight: ShownFight, event: FoundEvent, margin_ms: int, now_ms: int) -> bool:
+def _touch(fight: ShownFight, event: DetectedEvent, margin_ms: int, now_ms: int) -> bool:
     fight_end_ms = now_ms if fight.end_ms is None else fight.end_ms
     return (
         fight.camera == event.camera

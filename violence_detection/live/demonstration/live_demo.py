@@ -17,7 +17,12 @@ from typing import Any
 from violence_detection.datasets.drawing.synthetic_footage import Footage, draw_footage
 from violence_detection.errors import ConfigError
 from violence_detection.live.configuration import cameras_file
-from violence_detection.live.demonstration.demo_score import DemoScore, FightLog, FoundEvent, score
+from violence_detection.live.demonstration.demo_score import (
+    DemoScore,
+    DetectedEvent,
+    FightLog,
+    score,
+)
 from violence_detection.live.processes import watch_notices
 from violence_detection.live.supervision.supervisor import Supervisor
 from violence_detection.live.supervision.watch_parts import SOCKET
@@ -107,7 +112,7 @@ class LiveDemo:
         """
         self._folder, self._seed, self._for_s = folder, seed, for_s
         self._report, self._say = report, say
-        self._events: dict[str, FoundEvent] = {}
+        self._events: dict[str, DetectedEvent] = {}
         self._told_ms: dict[str, int] = {}  # by event
         self._up_ms: dict[str, int] = {}  # by camera
         self._ready_ms: int | None = None
@@ -200,7 +205,7 @@ class LiveDemo:
                 self._up_ms.setdefault(notice.camera, notice.at_ms)
             case watch_notices.EventChanged():
                 start_ms, end_ms = _milliseconds(notice.start), _milliseconds(notice.end)
-                self._events[notice.event] = FoundEvent(notice.camera, start_ms, end_ms)
+                self._events[notice.event] = DetectedEvent(notice.camera, start_ms, end_ms)
             case watch_notices.Ended():
                 self._ended = notice
 

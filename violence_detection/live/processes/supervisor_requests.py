@@ -45,7 +45,7 @@ class WatchRequests(Protocol):
 
     def snooze(self, camera: str, until_ms: int, by: str) -> None: ...
 
-    def judge_event(
+    def record_verdict(
         self,
         event: str,
         verdict: str,
@@ -187,7 +187,7 @@ class RequestClient:
     def snooze(self, camera: str, until_ms: int, by: str) -> None:
         self._ask("snooze", camera=camera, until_ms=until_ms, by=by)
 
-    def judge_event(
+    def record_verdict(
         self,
         event: str,
         verdict: str,
@@ -197,7 +197,7 @@ class RequestClient:
         note: str = "",
     ) -> int:
         values = {"verdict": verdict, "by": by, "start_s": start_s, "end_s": end_s, "note": note}
-        return self._ask("judge_event", event=event, **values)
+        return self._ask("record_verdict", event=event, **values)
 
     def undo_verdict(self, verdict: int, by: str) -> bool:
         return self._ask("undo_verdict", verdict=verdict, by=by)

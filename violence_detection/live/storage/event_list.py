@@ -165,12 +165,12 @@ def _listed(reader: EventReader, where: list[str], values: list[str | int]) -> l
         values,
     )
     return [
-        ListedEvent(StoredEvent(*event), title, site, held_verdict(held), clip, bool(has_poster))
+        ListedEvent(StoredEvent(*event), title, site, agreed_verdict(held), clip, bool(has_poster))
         for *event, title, site, held, clip, has_poster in rows
     ]
 
 
-def held_verdict(held: str | None) -> str:
+def agreed_verdict(held: str | None) -> str:
     """The verdict that holds, of the different verdicts of several people joined by commas."""
     different = set((held or "").split(",")) - {""}
     if {"violent", "not_violent"} <= different:

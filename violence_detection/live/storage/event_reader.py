@@ -9,9 +9,9 @@ from typing import Any, Self, TypeVar
 
 from violence_detection.live.storage import event_store_schema
 from violence_detection.live.storage.event_records import (
+    EventVerdict,
     EventWindow,
     Gap,
-    JudgedEvent,
     Minute,
     OutboxRow,
     SentMessage,
@@ -135,9 +135,9 @@ class EventReader:
             StoredClip, "clips", f"where state in ({marks}) order by event", list(states)
         )
 
-    def verdicts(self, event_id: str) -> list[JudgedEvent]:
+    def verdicts(self, event_id: str) -> list[EventVerdict]:
         """Verdicts on an event in their order, those that were undone too."""
-        return self._records(JudgedEvent, "verdicts", "where event = ? order by n", [event_id])
+        return self._records(EventVerdict, "verdicts", "where event = ? order by n", [event_id])
 
     # -- cameras
 

@@ -161,7 +161,7 @@ class StoredClip:
 
 
 @dataclass(frozen=True)
-class JudgedEvent:
+class EventVerdict:
     """A person's verdict on an event; the last one that is not undone holds.
 
     Attributes:

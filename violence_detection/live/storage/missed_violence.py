@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from violence_detection.live.storage import ulids
-from violence_detection.live.storage.event_list import DISPUTED, held_verdict
+from violence_detection.live.storage.event_list import DISPUTED, agreed_verdict
 from violence_detection.live.storage.event_reader import EventReader
 
 MIN_CHECKS = 30  # with fewer the interval of a day without any is wider than two hours
@@ -170,5 +170,5 @@ def _spot_checks(reader: EventReader, *, since_ms: int) -> list[_Check]:
 
 
 def _outcome(verdicts: Iterable[str]) -> str:
-    held = held_verdict(",".join(verdicts))
+    held = agreed_verdict(",".join(verdicts))
     return "unclear" if held in ("unsure", DISPUTED) else held

@@ -59,7 +59,7 @@ class FileReload:
         parts.clips.apply(new)
         parts.upkeep.retention = new.retention
         parts.spot_checks.apply(new)
-        parts.judges.share_out([camera.name for camera in new.cameras])
+        parts.judges.assign([camera.name for camera in new.cameras])
         changes = parts.cameras.apply(new)
         self._apply_web(new)
         self._report(Reloaded(now_ms, ok=True, **changes._asdict()))

@@ -257,8 +257,8 @@ class Supervisor:
             service_manager.notify("WATCHDOG=1")
 
     def _show(self) -> None:
-        self._parts.answers.latest = self._parts.status()
-        self._parts.sinks.show(self._parts.answers.latest, self._clock.now_ms())
+        self._parts.requests.latest = self._parts.status()
+        self._parts.sinks.show(self._parts.requests.latest, self._clock.now_ms())
 
     def _note_clock_step(self, step_s: float) -> None:
         now_ms = self._clock.now_ms()
@@ -271,7 +271,7 @@ class Supervisor:
     def _order_judges(self) -> None:
         """Gives the cameras of a judge that is down to the others, and takes some back."""
         judges, cameras = self._parts.judges, self._parts.cameras
-        judges.share_out([camera.camera.name for camera in cameras])
+        judges.assign([camera.camera.name for camera in cameras])
         for camera in cameras:
             camera.order_judge(judges.address_of(camera.camera.name))
 

@@ -82,7 +82,7 @@ class WatchJudges:
 
     # -- the cameras
 
-    def share_out(self, cameras: Sequence[str]) -> None:
+    def assign(self, cameras: Sequence[str]) -> None:
         """Gives each camera a judge; as many as possible keep theirs.
 
         Args:

@@ -23,9 +23,9 @@ from violence_detection.live.processes.worker_process import WorkerProcess
 from violence_detection.live.storage.event_records import Snooze
 from violence_detection.live.storage.event_store import EventStore
 from violence_detection.live.supervision import left_events
+from violence_detection.live.supervision.request_handler import RequestHandler
 from violence_detection.live.supervision.run_subject import finds_of
 from violence_detection.live.supervision.store_upkeep import StoreUpkeep
-from violence_detection.live.supervision.supervisor_answers import SupervisorAnswers
 from violence_detection.live.supervision.watch_judges import WatchJudges
 from violence_detection.live.supervision.watch_sinks import WatchSinks
 from violence_detection.live.supervision.watch_web import WatchWeb
@@ -52,7 +52,7 @@ class WatchParts:
     Attributes:
         file: The cameras file, as it was read last.
         news: What processes and requests say, by kind, for the supervisor's thread.
-        store, states, warnings, upkeep, clips, spot_checks, pictures, videos, answers: See their
+        store, states, warnings, upkeep, clips, spot_checks, pictures, videos, requests: See their
             classes.
         sinks: The sinks, which are replaced where a new file has others.
         judges: The processes that judge.
@@ -114,7 +114,7 @@ class WatchParts:
             report=report,
             start_worker=start_worker,
         )
-        self.judges.share_out([camera.name for camera in file.cameras])
+        self.judges.assign([camera.name for camera in file.cameras])
         run_digest = files.sha256_of_file(Run(file.run).model_path)[:16]
         self.spot_checks = WatchSpotChecks(
             file, self.store, clock, self.clips, run_digest=run_digest
@@ -141,10 +141,10 @@ class WatchParts:
         )
         self.videos = CameraVideos(lambda camera: tell("video", camera), now_s=clock.monotonic)
         window_s = Run(file.run).record().window_s
-        self.answers = SupervisorAnswers(
+        self.requests = RequestHandler(
             self.store, self.status(), self.pictures, self.videos, window_s, tell
         )
-        opened.enter_context(RequestServer(file.data / SOCKET, self.answers))
+        opened.enter_context(RequestServer(file.data / SOCKET, self.requests))
         self.start_web()
 
     def start_web(self) -> None:

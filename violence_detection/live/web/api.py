@@ -165,7 +165,7 @@ def event(page: Page, user: Viewer, event_id: str) -> dict[str, Any]:
 
 
 @router.post("/events/{event_id}/verdict")
-def judge(
+def post_verdict(
     page: Page, user: Reviewer, request: Request, event_id: str, body: VerdictBody
 ) -> dict[str, Any]:
     """Stores a verdict, and writes it into the dataset; `next` is the next event to review."""
@@ -174,7 +174,7 @@ def judge(
         body.start_s is not None and body.start_s >= body.end_s
     ):
         raise HTTPException(422, "start_s must be less than end_s; both or neither.")
-    number = page.requests.judge_event(
+    number = page.requests.record_verdict(
         event_id, body.verdict, user.name, body.start_s, body.end_s, body.note
     )
     page.record(request, user, f"judge {body.verdict}", event_id)

@@ -14,7 +14,7 @@ from violence_detection.evaluation.config import LabelConfig
 from violence_detection.live.processes.supervisor_requests import WatchRequests
 from violence_detection.live.storage.event_list import DISPUTED, listed_event
 from violence_detection.live.storage.event_reader import EventReader
-from violence_detection.live.storage.event_records import JudgedEvent, StoredClip, StoredEvent
+from violence_detection.live.storage.event_records import EventVerdict, StoredClip, StoredEvent
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class VerdictLabels:
                 continue
             self._requests.record_label(number, "")
 
-    def _unwritten(self) -> list[JudgedEvent]:
+    def _unwritten(self) -> list[EventVerdict]:
         rows = self._reader.rows(
             "select event, n from verdicts where undone_by is null and label_row = '' "
             "and verdict in ('violent', 'not_violent') order by n"
@@ -146,7 +146,7 @@ class VerdictLabels:
             for event, n in by_event.items()
         ]
 
-    def _write(self, verdict: JudgedEvent) -> bool:
+    def _write(self, verdict: EventVerdict) -> bool:
         listed = listed_event(self._reader, verdict.event)
         clip = self._reader.clip(verdict.event)
         if listed is None or listed.verdict in ("", DISPUTED):
@@ -181,7 +181,7 @@ class VerdictLabels:
         self._requests.record_label(verdict.n, row)
         return True
 
-    def _config(self, event: StoredEvent, clip: StoredClip, verdict: JudgedEvent) -> LabelConfig:
+    def _config(self, event: StoredEvent, clip: StoredClip, verdict: EventVerdict) -> LabelConfig:
         start_s, end_s = self._part(event, clip, verdict)
         return LabelConfig(
             start_s=start_s,
@@ -191,7 +191,7 @@ class VerdictLabels:
         )
 
     def _part(
-        self, event: StoredEvent, clip: StoredClip, verdict: JudgedEvent
+        self, event: StoredEvent, clip: StoredClip, verdict: EventVerdict
     ) -> tuple[float, float]:
         """The labelled part in seconds of the clip: the person's, or the event's, at least as long
         as a window."""

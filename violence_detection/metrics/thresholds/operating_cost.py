@@ -190,14 +190,16 @@ def daily_numbers(
     violent = traffic.videos_per_day * traffic.prevalence
     normal = traffic.videos_per_day - violent
     # 0 x NaN: of no violent videos none is missed, whatever the recall.
-    found = np.asarray(recall, float) * violent if violent else np.zeros(np.shape(recall))
-    false_alarms = np.asarray(false_positive_rate, float) * normal if normal else 0.0 * found
-    alarms = found + false_alarms
+    true_positives = np.asarray(recall, float) * violent if violent else np.zeros(np.shape(recall))
+    false_alarms = (
+        np.asarray(false_positive_rate, float) * normal if normal else 0.0 * true_positives
+    )
+    alarms = true_positives + false_alarms
     numbers = {
         "false_alarms_per_day": false_alarms,
-        "misses_per_day": violent - found,
+        "misses_per_day": violent - true_positives,
         "alarms_per_day": alarms,
-        "positive_predictive_value": ratio(found, alarms),
+        "positive_predictive_value": ratio(true_positives, alarms),
     }
     if review_cost is not None:
         numbers["cost_per_day"] = review_cost * alarms

@@ -60,7 +60,7 @@ class References(NamedTuple):
     squared_lengths: np.ndarray
 
     @classmethod
-    def of(cls, points: np.ndarray) -> Self:
+    def from_points(cls, points: np.ndarray) -> Self:
         """The references of points, float (M, F)."""
         points = points.astype(np.float32)
         return cls(points, np.square(points).sum(1))
@@ -74,7 +74,7 @@ def squared_distances(points: np.ndarray, references: np.ndarray | References) -
         references: float (M, F).
     """
     if not isinstance(references, References):
-        references = References.of(references)
+        references = References.from_points(references)
     points = points.astype(np.float32)
     products = points @ references.points.T
     lengths = np.square(points).sum(1)[:, None] + references.squared_lengths[None]
@@ -99,7 +99,7 @@ def nearest(
             recording are not allowed. None allows all.
     """
     if not isinstance(references, References):
-        references = References.of(references)
+        references = References.from_points(references)
     size = len(references.points)
     count, block = min(count, size), max(1, _BLOCK_CELLS // size)
     rows, distances = [np.zeros((0, count), np.int64)], [np.zeros((0, count), np.float32)]

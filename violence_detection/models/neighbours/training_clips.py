@@ -51,7 +51,7 @@ class TrainingClips:
     groups: tuple[str, ...]
 
     @classmethod
-    def of(cls, clips: FeatureDataset) -> Self:
+    def from_features(cls, clips: FeatureDataset) -> Self:
         """The record of N training videos, evenly spaced within each class if there are many."""
         most = min(_MAX_CLIPS, _MAX_CELLS // (3 * clips.features.shape[-1]))
         rows = np.sort(balanced_rows(clips.labels, max(1, most), proportional=True))
@@ -148,7 +148,9 @@ class TrainingClips:
 
     @cached_property
     def _references(self) -> References:
-        return References.of(self.statistics)  # 40 ms for the most clips: too much for each window
+        return References.from_points(
+            self.statistics
+        )  # 40 ms for the most clips: too much for each window
 
     def _standardised(self, features: np.ndarray) -> np.ndarray:
         return _float16(self.standardisation.apply(linear_baseline.pooled(features)))

@@ -15,7 +15,7 @@ from violence_detection.metrics.sample_size import FEW_VIDEOS
 from violence_detection.metrics.several_classes import ClassReport
 from violence_detection.metrics.thresholds.operating_cost import OperatingCost
 from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
-from violence_detection.reports.evaluation.home_comparison import HomeComparison
+from violence_detection.reports.evaluation.own_dataset_comparison import OwnDatasetComparison
 
 _OPTIONAL = (
     "operating_point",
@@ -294,7 +294,7 @@ class EvaluationResult:
     report: str
     novelty: NovelVideos | None = None
     class_report: ClassReport | None = None
-    home: HomeComparison | None = None
+    home: OwnDatasetComparison | None = None
     output_auc: Mapping[str, float] | None = None
 
     @property
@@ -351,7 +351,7 @@ class EvaluationResult:
                     "cost": OperatingCost.from_json(cost) if cost else None,
                     "novelty": NovelVideos(**novelty) if novelty else None,
                     "class_report": ClassReport.from_json(class_report) if class_report else None,
-                    "home": HomeComparison.from_json(home) if home else None,
+                    "home": OwnDatasetComparison.from_json(home) if home else None,
                 }
             )
         except (AttributeError, KeyError, TypeError) as error:

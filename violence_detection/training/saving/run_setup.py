@@ -204,7 +204,7 @@ def write_record(
     own_split: bool,
     effective: EffectiveSettings,
     initial_weights: InitialWeights | None = None,
-    taught_by: Mapping[str, Any] | None = None,
+    teacher_record: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the record of a run before its first epoch; deletes a replaced run.
 
@@ -217,7 +217,7 @@ def write_record(
         own_split: True if the run has drawn the split for itself.
         effective: The requested settings as they took effect.
         initial_weights: The model that the run starts from.
-        taught_by: The teacher, see `TeacherSource.to_json`.
+        teacher_record: The teacher, see `TeacherSource.to_json`.
     """
     if run.dir.is_dir():
         # After a kill from here on, the folder is a run that is not started: --resume finds the
@@ -248,7 +248,7 @@ def write_record(
             "frame_format": frame_format and dataclasses.asdict(frame_format),
             "own_split": own_split,
             "init_from": initial_weights and initial_weights.to_json(cache, entries),
-            **({"teacher": dict(taught_by)} if taught_by else {}),
+            **({"teacher": dict(teacher_record)} if teacher_record else {}),
             "videos_digest": videos_digest(entries),
             "split_digest": _split_digest(entries),
             "effective": effective.to_json(),

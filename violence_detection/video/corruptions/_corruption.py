@@ -47,7 +47,7 @@ FrameChange = Callable[[np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
-class PictureChange:
+class ClipChange:
     """A corruption that changes the frames one by one.
 
     Attributes:
@@ -67,9 +67,9 @@ class PictureChange:
         return video._replace(frames=frames)
 
 
-def each_frame(change: Callable[[np.ndarray], np.ndarray], *, moves: bool = False) -> PictureChange:
+def each_frame(change: Callable[[np.ndarray], np.ndarray], *, moves: bool = False) -> ClipChange:
     """A corruption that changes each frame by itself, without randomness."""
-    return PictureChange(lambda _: lambda frame, __: change(frame), moves)
+    return ClipChange(lambda _: lambda frame, __: change(frame), moves)
 
 
 def seeded(rng: np.random.Generator) -> Callable[[int], np.random.Generator]:

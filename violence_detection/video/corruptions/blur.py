@@ -8,12 +8,12 @@ import numpy as np
 from violence_detection.registry import Range
 from violence_detection.video.corruptions._corruption import (
     REFERENCE_SIDE_PX,
-    PictureChange,
+    ClipChange,
     each_frame,
 )
 
 
-def build(*, sigma: Annotated[float, Range(0.1, 50)] = 3.0) -> PictureChange:
+def build(*, sigma: Annotated[float, Range(0.1, 50)] = 3.0) -> ClipChange:
     """A Gaussian blur.
 
     Args:

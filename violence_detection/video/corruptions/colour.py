@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange
 
 
 def build(
     *,
     hue: Annotated[float, Range(0, 180)] = 18.0,
     saturation: Annotated[float, Range(0, 1)] = 0.5,
-) -> PictureChange:
+) -> ClipChange:
     """Hue and saturation, moved by amounts of uniform distributions.
 
     Args:
@@ -33,4 +33,4 @@ def build(
 
         return recolour
 
-    return PictureChange(draw)
+    return ClipChange(draw)

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import PictureChange, each_frame
+from violence_detection.video.corruptions._corruption import ClipChange, each_frame
 
 
-def build(*, factor: Annotated[float, Range(0.01, 4)] = 0.4) -> PictureChange:
+def build(*, factor: Annotated[float, Range(0.01, 4)] = 0.4) -> ClipChange:
     """``128 + factor (x - 128)``.
 
     Args:

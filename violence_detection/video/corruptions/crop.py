@@ -5,10 +5,10 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import PictureChange, each_frame
+from violence_detection.video.corruptions._corruption import ClipChange, each_frame
 
 
-def build(*, share: Annotated[float, Range(0.1, 1)] = 0.8) -> PictureChange:
+def build(*, share: Annotated[float, Range(0.1, 1)] = 0.8) -> ClipChange:
     """The middle of the frame.
 
     Args:

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import PictureChange, each_frame
+from violence_detection.video.corruptions._corruption import ClipChange, each_frame
 
 
-def build(*, gamma: Annotated[float, Range(1, 10)] = 2.5) -> PictureChange:
+def build(*, gamma: Annotated[float, Range(1, 10)] = 2.5) -> ClipChange:
     """``255 (x / 255) ** gamma``: dark places lose more than bright ones.
 
     Args:

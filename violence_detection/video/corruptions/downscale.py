@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import PictureChange, each_frame
+from violence_detection.video.corruptions._corruption import ClipChange, each_frame
 
 
-def build(*, side: Annotated[int, Range(8, 4320)] = 90) -> PictureChange:
+def build(*, side: Annotated[int, Range(8, 4320)] = 90) -> ClipChange:
     """Downscaling by area interpolation; smaller videos are not changed.
 
     Args:

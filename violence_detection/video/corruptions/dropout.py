@@ -5,14 +5,14 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange
 
 
 def build(
     *,
     holes: Annotated[int, Range(1, 100)] = 8,
     share: Annotated[float, Range(0.01, 1)] = 1 / 7,
-) -> PictureChange:
+) -> ClipChange:
     """Black rectangles that stay where they are, as coarse dropout of training images.
 
     Args:
@@ -34,4 +34,4 @@ def build(
 
         return cover
 
-    return PictureChange(draw)
+    return ClipChange(draw)

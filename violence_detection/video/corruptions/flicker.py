@@ -6,8 +6,8 @@ import numpy as np
 
 from violence_detection.registry import Range
 from violence_detection.video.corruptions._corruption import (
+    ClipChange,
     FrameChange,
-    PictureChange,
     brightened,
     seeded,
 )
@@ -16,7 +16,7 @@ _PERIODS = (2.2, 12.0)  # frames
 _UNSTEADY = 0.3  # of the depth, new in each frame
 
 
-def build(*, depth: Annotated[float, Range(0, 0.9)] = 0.25) -> PictureChange:
+def build(*, depth: Annotated[float, Range(0, 0.9)] = 0.25) -> ClipChange:
     """The brightness of whole frames goes up and down, in a wave of 2.2 to 12 frames, a little
     unsteadily.
 
@@ -37,4 +37,4 @@ def build(*, depth: Annotated[float, Range(0, 0.9)] = 0.25) -> PictureChange:
 
         return light
 
-    return PictureChange(draw)
+    return ClipChange(draw)

@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange
 
 _GREY = 200.0
 _CELLS = 6  # of the noise, along the shorter side
 _DRIFT = 0.01  # cells a frame
 
 
-def build(*, density: Annotated[float, Range(0, 1)] = 0.5) -> PictureChange:
+def build(*, density: Annotated[float, Range(0, 1)] = 0.5) -> ClipChange:
     """``(1 - a) x + a 200``, a being a smooth field with the mean `density`, which drifts slowly.
 
     Args:
@@ -35,4 +35,4 @@ def build(*, density: Annotated[float, Range(0, 1)] = 0.5) -> PictureChange:
 
         return veil
 
-    return PictureChange(draw)
+    return ClipChange(draw)

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import PictureChange, brightened, each_frame
+from violence_detection.video.corruptions._corruption import ClipChange, brightened, each_frame
 
 
-def build(*, edge: Annotated[float, Range(0, 1)] = 0.4) -> PictureChange:
+def build(*, edge: Annotated[float, Range(0, 1)] = 0.4) -> ClipChange:
     """The grey image times ``1 - (1 - edge) r ** 2``, r being the distance from the middle over
     that of a corner.
 

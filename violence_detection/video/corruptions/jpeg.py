@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import PictureChange, each_frame
+from violence_detection.video.corruptions._corruption import ClipChange, each_frame
 
 
-def build(*, quality: Annotated[int, Range(1, 100)] = 15) -> PictureChange:
+def build(*, quality: Annotated[int, Range(1, 100)] = 15) -> ClipChange:
     """Encoding as JPEG and decoding: OpenCV's writer of Motion JPEG has no such low quality.
 
     Args:

@@ -2,9 +2,9 @@
 
 import cv2
 
-from violence_detection.video.corruptions._corruption import PictureChange, each_frame
+from violence_detection.video.corruptions._corruption import ClipChange, each_frame
 
 
-def build() -> PictureChange:
+def build() -> ClipChange:
     """Mirroring."""
     return each_frame(lambda frame: cv2.flip(frame, 1), moves=True)

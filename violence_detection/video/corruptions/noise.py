@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange, seeded
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange, seeded
 
 
-def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> PictureChange:
+def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> ClipChange:
     """``x + 255 sigma n``, with n standard normal and independent for each value and frame.
 
     Args:
@@ -27,4 +27,4 @@ def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> PictureChange:
 
         return noisy
 
-    return PictureChange(draw)
+    return ClipChange(draw)

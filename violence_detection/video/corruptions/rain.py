@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange, scaled
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange, scaled
 
 _LENGTH_PX, _SPEED_PX = 18.0, 40.0  # at a shorter side of 224 pixels; a frame
 _LIGHT = 70.0  # grey levels
 
 
-def build(*, drops: Annotated[int, Range(1, 5000)] = 250) -> PictureChange:
+def build(*, drops: Annotated[int, Range(1, 5000)] = 250) -> ClipChange:
     """Bright streaks that fall, all in one slant, and a slightly darker scene.
 
     Args:
@@ -40,4 +40,4 @@ def build(*, drops: Annotated[int, Range(1, 5000)] = 250) -> PictureChange:
 
         return fall
 
-    return PictureChange(draw)
+    return ClipChange(draw)

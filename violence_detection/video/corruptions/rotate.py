@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange, moved
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange, moved
 
 
-def build(*, degrees: Annotated[float, Range(0, 45)] = 15.0) -> PictureChange:
+def build(*, degrees: Annotated[float, Range(0, 45)] = 15.0) -> ClipChange:
     """A rotation about the middle, by an angle of a uniform distribution.
 
     Args:
@@ -26,4 +26,4 @@ def build(*, degrees: Annotated[float, Range(0, 45)] = 15.0) -> PictureChange:
 
         return rotate
 
-    return PictureChange(draw, moves=True)
+    return ClipChange(draw, moves=True)

@@ -6,8 +6,8 @@ import numpy as np
 
 from violence_detection.registry import Range
 from violence_detection.video.corruptions._corruption import (
+    ClipChange,
     FrameChange,
-    PictureChange,
     brightened,
     scaled,
 )
@@ -15,7 +15,7 @@ from violence_detection.video.corruptions._corruption import (
 _SOFT_PX = 4.0  # width of the border, at a shorter side of 224 pixels
 
 
-def build(*, factor: Annotated[float, Range(0, 1)] = 0.4) -> PictureChange:
+def build(*, factor: Annotated[float, Range(0, 1)] = 0.4) -> ClipChange:
     """One side of a straight line through the middle half of the frame is darker.
 
     Args:
@@ -35,4 +35,4 @@ def build(*, factor: Annotated[float, Range(0, 1)] = 0.4) -> PictureChange:
 
         return darken
 
-    return PictureChange(draw)
+    return ClipChange(draw)

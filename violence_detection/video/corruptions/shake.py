@@ -5,13 +5,13 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange, moved
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange, moved
 
 _WAVES = 3
 _PERIODS = (3.0, 40.0)  # frames
 
 
-def build(*, share: Annotated[float, Range(0, 0.2)] = 0.02) -> PictureChange:
+def build(*, share: Annotated[float, Range(0, 0.2)] = 0.02) -> ClipChange:
     """A shift that changes from frame to frame: three waves in each direction, with periods of 3
     to 40 frames.
 
@@ -30,4 +30,4 @@ def build(*, share: Annotated[float, Range(0, 0.2)] = 0.02) -> PictureChange:
 
         return shake
 
-    return PictureChange(draw, moves=True)
+    return ClipChange(draw, moves=True)

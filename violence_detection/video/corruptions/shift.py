@@ -5,10 +5,10 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange, moved
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange, moved
 
 
-def build(*, share: Annotated[float, Range(0, 0.5)] = 0.1) -> PictureChange:
+def build(*, share: Annotated[float, Range(0, 0.5)] = 0.1) -> ClipChange:
     """A shift of all frames, by parts of both sides of a uniform distribution.
 
     Args:
@@ -24,4 +24,4 @@ def build(*, share: Annotated[float, Range(0, 0.5)] = 0.1) -> PictureChange:
 
         return shift
 
-    return PictureChange(draw, moves=True)
+    return ClipChange(draw, moves=True)

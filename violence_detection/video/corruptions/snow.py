@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.video.corruptions._corruption import FrameChange, PictureChange, scaled
+from violence_detection.video.corruptions._corruption import ClipChange, FrameChange, scaled
 
 _SPEED_PX, _SWAY_PX = 6.0, 5.0  # at a shorter side of 224 pixels; a frame
 _RADII_PX = (0.6, 2.6)
 
 
-def build(*, flakes: Annotated[int, Range(1, 5000)] = 200) -> PictureChange:
+def build(*, flakes: Annotated[int, Range(1, 5000)] = 200) -> ClipChange:
     """White flakes that fall slowly and sway; larger ones are nearer and fall faster.
 
     Args:
@@ -40,4 +40,4 @@ def build(*, flakes: Annotated[int, Range(1, 5000)] = 200) -> PictureChange:
 
         return fall
 
-    return PictureChange(draw)
+    return ClipChange(draw)

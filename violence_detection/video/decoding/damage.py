@@ -13,7 +13,7 @@ from violence_detection import units
 from violence_detection.errors import VideoError
 from violence_detection.video.decoding.container import TOLERANCE
 from violence_detection.video.decoding.decoder import Decoder
-from violence_detection.video.decoding.picture_decoder import PictureDecoder
+from violence_detection.video.decoding.frame_series_decoder import FrameSeriesDecoder
 from violence_detection.video.decoding.pyav_decoder import PyAVDecoder
 
 _MAX_SOUND_OVERHANG_S = 0.15  # the sound may last this much longer than the frames
@@ -26,7 +26,7 @@ _FAR_FPS = 4.5  # a rate is far from another that is so many times it
 _MIN_RATES = 5  # to say which rate is usual
 
 
-def find_damage(video: Decoder | PyAVDecoder | PictureDecoder, times_s: Sequence[float]) -> str:
+def find_damage(video: Decoder | PyAVDecoder | FrameSeriesDecoder, times_s: Sequence[float]) -> str:
     """The damage of a video that was decoded to its end, in words; empty if there is none.
 
     Args:
@@ -41,7 +41,7 @@ def find_damage(video: Decoder | PyAVDecoder | PictureDecoder, times_s: Sequence
 
 
 def find_damage_at_end(
-    video: Decoder | PyAVDecoder | PictureDecoder,
+    video: Decoder | PyAVDecoder | FrameSeriesDecoder,
     frames: int,
     last_s: float,
     *,

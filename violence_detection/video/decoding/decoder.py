@@ -19,7 +19,7 @@ from violence_detection import units
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.video.decoding import ffmpeg_log
 from violence_detection.video.decoding.container import Container, allowed_formats, read_container
-from violence_detection.video.decoding.picture_decoder import PictureDecoder
+from violence_detection.video.decoding.frame_series_decoder import FrameSeriesDecoder
 from violence_detection.video.decoding.pyav_decoder import PyAVDecoder, count_between
 from violence_detection.video.frame_series import FrameSeries, read_series
 
@@ -60,7 +60,7 @@ _opening = threading.Lock()
 
 
 @contextlib.contextmanager
-def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder | PictureDecoder"]:
+def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder | FrameSeriesDecoder"]:
     """Opens a video file, or a series of pictures; closes it at the end of the block.
 
     Of several video streams the largest is read. The decoder is PyAV's for a stream that is not
@@ -73,7 +73,7 @@ def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder | PictureDecoder"]
     series = _series_at(path)
     if series is not None:
         try:
-            yield PictureDecoder(series, max_pixels=MAX_PIXELS)
+            yield FrameSeriesDecoder(series, max_pixels=MAX_PIXELS)
         except (cv2.error, MemoryError) as error:
             raise VideoError(f"the decoder failed: {_reason(error)}") from error
         return
@@ -142,7 +142,7 @@ class Decoder:
             tell.
         start_s: The time at which the video stream begins.
         note: What is to be said of the file, although it is read: its video streams.
-        gaps: Empty; see `PictureDecoder`.
+        gaps: Empty; see `FrameSeriesDecoder`.
     """
 
     gaps = ""

@@ -82,7 +82,7 @@ class PyAVDecoder:
         start_s: The time at which the video stream begins.
         note: What is to be said of the file, although it is read: its video streams.
         is_suspect: A frame that was decoded so far is corrupt.
-        gaps: Empty; see `picture_decoder.PictureDecoder`.
+        gaps: Empty; see `frame_series_decoder.FrameSeriesDecoder`.
     """
 
     gaps = ""

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 
-class TaughtLoss(keras.losses.Loss):
+class DistillationLoss(keras.losses.Loss):
     """``a T^2 KL(teacher || classifier) + (1 - a) loss on labels``, one value per example.
 
     Both distributions are softened by the temperature T; T^2 keeps the size of the gradients.

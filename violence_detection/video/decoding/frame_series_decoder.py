@@ -21,7 +21,7 @@ _TAIL_BYTES = 1024  # in which the mark at the end of a picture is looked for
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-class PictureDecoder:
+class FrameSeriesDecoder:
     """The pictures of a series, with the interface of `decoder.Decoder`.
 
     Grabbing reads the size of a picture and whether it is whole; `retrieve` decodes it. A picture

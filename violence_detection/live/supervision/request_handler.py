@@ -15,7 +15,7 @@ _MAX_SNOOZE_MS = 7 * 86_400_000
 _MAX_TEXT = 1000
 
 
-class SupervisorAnswers:
+class RequestHandler:
     """Answers `WatchRequests`. Its methods are called from several threads.
 
     Attributes:
@@ -72,7 +72,7 @@ class SupervisorAnswers:
         self._store.snooze(Snooze(camera, until_ms, _text(by)))
         self._tell("snooze", (camera, until_ms))
 
-    def judge_event(
+    def record_verdict(
         self,
         event: str,
         verdict: str,

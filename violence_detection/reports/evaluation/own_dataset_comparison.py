@@ -1,5 +1,4 @@
-"""The scores of a run on another dataset beside those at home, on the dataset that it learned
-from."""
+"""The scores of a run on another dataset beside those on the dataset that it was trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,11 +8,11 @@ from violence_detection.units import counted
 
 
 @dataclass(frozen=True)
-class HomeComparison:
-    """The loss of a run on cameras that it has not met.
+class OwnDatasetComparison:
+    """The loss of a run on cameras that it was not trained on.
 
-    Intervals are [low, high] at 95%. Differences are those on the other dataset minus those at
-    home; the two share no video, so that their intervals are wide.
+    Intervals are [low, high] at 95%. Differences are scores on the other dataset minus those on its
+    own; the two share no video, so that their intervals are wide.
 
     Attributes:
         dataset: The dataset that the run was trained on.
@@ -53,7 +52,7 @@ class HomeComparison:
         if self.videos:
             counts = f" ({counted(self.videos, f'{self.split} video')}"
             counts += f" of {counted(self.recordings, 'recording')})" if self.recordings else ")"
-        text = f"accuracy {points} against {100 * self.accuracy:.1f}% at home{counts}"
+        text = f"accuracy {points} against {100 * self.accuracy:.1f}% on its own dataset{counts}"
         if self.auc is not None and self.auc_difference is not None:
             text += f"; AUC {self.auc_difference:+.3f}{_span(self.auc_difference_ci, '+.3f')} "
             text += f"against {self.auc:.3f}"
