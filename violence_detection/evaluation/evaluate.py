@@ -1,7 +1,8 @@
 """Evaluates a run on a split: metrics with intervals, diagnostics, predictions and a report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,23 @@ from violence_detection.evaluation import (
     leakage,
     other_cameras,
     prediction_scores,
-    predictions,
 )
 from violence_detection.evaluation.config import TRAFFIC, EvaluateConfig
 from violence_detection.evaluation.evaluation_set import identity_of, open_features, split_entries
 from violence_detection.evaluation.footage import site_cost
 from violence_detection.evaluation.footage.alarm_counts import AlarmRule
+from violence_detection.evaluation.footage.normal_footage import NormalFootage
 from violence_detection.evaluation.mistakes import contact_sheet, error_analysis
-from violence_detection.evaluation.thresholds import ThresholdChooser
+from violence_detection.evaluation.predictions import (
+    COLUMNS,
+    SUGGESTION_COLUMNS,
+    PredictionRow,
+    class_columns,
+    output_columns,
+    prediction_rows,
+    suggestion_rows,
+)
+from violence_detection.evaluation.thresholds import ChosenThreshold, ThresholdChooser
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
@@ -40,6 +50,9 @@ from violence_detection.metrics.sample_size import widest_interval
 from violence_detection.metrics.thresholds.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
+from violence_detection.models.classifier import Classifier
+from violence_detection.models.neighbours.training_clips import TrainingClips
+from violence_detection.models.output_set import OutputPredictions
 from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
@@ -57,6 +70,38 @@ def evaluate_run(
 ) -> EvaluationResult:
     """The result of an `EvaluationStage`."""
     return EvaluationStage(run_dir, config, force=force, with_figures=with_figures).run()
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What a run predicts of the N evaluated videos.
+
+    Attributes:
+        classifier: The run's.
+        outputs: All its outputs at temperature 1.
+        probability: Of each class at the run's temperature, float64 (N, K).
+        chosen: The threshold of violence, and why it is that.
+        thresholds: The same with those of single classes.
+        predicted: The classes at these thresholds, int (N,).
+        footage: The normal footage that false alarms are counted in; None if none is given.
+        training_clips: The run's; None where they are not known.
+        novelty: How unlike these each video is, float (N,); None where not known.
+    """
+
+    classifier: Classifier
+    outputs: OutputPredictions
+    probability: np.ndarray
+    chosen: ChosenThreshold
+    thresholds: ClassThresholds
+    predicted: np.ndarray
+    footage: NormalFootage | None
+    training_clips: TrainingClips | None
+    novelty: np.ndarray | None
+
+    @property
+    def score(self) -> np.ndarray:
+        """The score that alarms go by, float64 (N,)."""
+        return self.thresholds.score(self.probability)
 
 
 class EvaluationStage:
@@ -134,30 +179,58 @@ class EvaluationStage:
         Raises:
             RunError, CacheError, ConfigError, EvidenceError: See `prepare`.
         """
-        # -- run, features and videos
         self.prepare()
-        run, config = self._run, self._config
-        record = run.record()
         recordings = self._recordings()
         entries = recordings.apply_to(self._entries)
-        clips = dataset.read_dataset(self._cache, entries, record.classes)
-
-        # -- predictions
+        clips = dataset.read_dataset(self._cache, entries, self._run.record().classes)
         devices.import_tensorflow()
+        predictions = self._predict(clips)
+        result = self._result(clips, recordings, predictions)
+        rows = self._write_tables(clips, predictions)
+        self._write_report(clips, predictions, result, rows)
+        files.write_json(self._folder / "metrics.json", result.to_json())
+        if self._config.set_threshold:
+            chosen = predictions.chosen
+            self._run.write_threshold(
+                chosen.threshold,
+                chosen.reason,
+                chosen.operating_point,
+                predictions.thresholds.own,
+            )
+        model_card.write_model_card(self._run)
+        return result
+
+    def _predict(self, clips: FeatureDataset) -> _Predictions:
+        """The predictions of the videos, and the thresholds that make decisions of them."""
         footage = self._threshold_chooser.score_footage()
-        classifier = run.load_classifier()
-        output_predictions = classifier.uncalibrated_predictions(clips.features)
-        uncalibrated = output_predictions.probability
-        probability = classifier.calibrated(uncalibrated)
+        classifier = self._run.load_classifier()
+        outputs = classifier.uncalibrated_predictions(clips.features)
+        probability = classifier.calibrated(outputs.probability)
         chosen = self._threshold_chooser.choose(classifier, footage)
         thresholds = self._thresholds(chosen.threshold)
-        predicted = thresholds.decide(probability)
+        training_clips = baseline_comparison.training_clips_of(self._run, self._cache)
+        return _Predictions(
+            classifier=classifier,
+            outputs=outputs,
+            probability=probability,
+            chosen=chosen,
+            thresholds=thresholds,
+            predicted=thresholds.decide(probability),
+            footage=footage,
+            training_clips=training_clips,
+            novelty=training_clips.novelty(clips.features[:]) if training_clips else None,
+        )
 
-        # -- metrics and diagnostics
+    def _result(
+        self, clips: FeatureDataset, recordings: Grouping, predictions: _Predictions
+    ) -> EvaluationResult:
+        """Scores with intervals, leaks, baselines, errors by condition, and how they were made."""
+        run, config = self._run, self._config
+        record, chosen, predicted = run.record(), predictions.chosen, predictions.predicted
         leaks = leakage.find_leaks(
             run,
             self._cache,
-            entries,
+            clips.entries,
             config.split,
             groups=recordings.groups,
             read_videos=config.read_videos,
@@ -165,19 +238,19 @@ class EvaluationStage:
         )
         scores = prediction_scores.score_predictions(
             clips.labels,
-            probability,
-            uncalibrated,
+            predictions.probability,
+            predictions.outputs.probability,
             predicted,
             groups=clips.groups,
-            thresholds=thresholds,
+            thresholds=predictions.thresholds,
             classes=record.classes,
             **self._resampling,
         )
         errors = self._errors(clips, predicted)
-        alarms = footage.alarms_at(chosen.threshold, **self._resampling) if footage else None
-        known = baseline_comparison.training_clips_of(run, self._cache)
-        novelty = known.novelty(clips.features[:]) if known else None
-        result = EvaluationResult(
+        alarms = None
+        if predictions.footage:
+            alarms = predictions.footage.alarms_at(chosen.threshold, **self._resampling)
+        return EvaluationResult(
             run=str(run.dir),
             split=config.split,
             videos=len(clips),
@@ -203,25 +276,28 @@ class EvaluationStage:
                 **self._resampling,
             ),
             classes=record.classes,
-            class_thresholds=thresholds.own,
+            class_thresholds=predictions.thresholds.own,
             class_mapping=renamed_labels(record.classes, dataset.usable_entries(self._cache)),
             normal_class=record.normal_class,
             features=str(self._cache.dir),
             **self._identity,
             report=str(self._folder / "report.html"),
-            novelty=novel_videos(novelty, clips.labels, predicted),
+            novelty=novel_videos(predictions.novelty, clips.labels, predicted),
             home=self._home(scores, errors),
-            output_auc=prediction_scores.output_auc(output_predictions, clips.labels) or None,
+            output_auc=prediction_scores.output_auc(predictions.outputs, clips.labels) or None,
         )
 
-        # -- files
-        score = thresholds.score(probability)
-        rows = [*predictions.prediction_rows(entries, score, predicted, record.classes)]
-        names, by_class = predictions.class_columns(probability, record.classes)
-        further, by_output = predictions.output_columns(output_predictions, record.classes)
+    def _write_tables(
+        self, clips: FeatureDataset, predictions: _Predictions
+    ) -> list[PredictionRow]:
+        """Writes predictions.csv and label_next.csv; returns the rows of the first."""
+        classes = self._run.record().classes
+        rows = [*prediction_rows(clips.entries, predictions.score, predictions.predicted, classes)]
+        names, by_class = class_columns(predictions.probability, classes)
+        further, by_output = output_columns(predictions.outputs, classes)
         files.write_csv(
             self._folder / "predictions.csv",
-            (*predictions.COLUMNS, *names, *further),
+            (*COLUMNS, *names, *further),
             [
                 row._asdict() | of_classes | of_outputs
                 for row, of_classes, of_outputs in zip(rows, by_class, by_output, strict=True)
@@ -229,27 +305,40 @@ class EvaluationStage:
         )
         files.write_csv(
             self._folder / "label_next.csv",
-            predictions.SUGGESTION_COLUMNS,
-            predictions.suggestion_rows(rows, novelty, chosen.threshold),
+            SUGGESTION_COLUMNS,
+            suggestion_rows(rows, predictions.novelty, predictions.chosen.threshold),
         )
+        return rows
+
+    def _write_report(
+        self,
+        clips: FeatureDataset,
+        predictions: _Predictions,
+        result: EvaluationResult,
+        rows: Sequence[PredictionRow],
+    ) -> None:
+        """Writes report.html with its figures and mistakes."""
+        run, config = self._run, self._config
         figures = {}
         if self._with_figures:
+            summary = run.results().summary
             figures = evaluation_figures.write_figures(
                 self._folder,
                 result,
                 violent=is_violent(clips.labels),
-                score=score,
-                uncalibrated=thresholds.score(uncalibrated),
-                history=run.history() if run.results().summary.epochs_run else [],
-                kept_epoch=run.results().summary.kept_epoch,
-                threshold_curves=self._threshold_curves(clips, score),
+                score=predictions.score,
+                uncalibrated=predictions.thresholds.score(predictions.outputs.probability),
+                history=run.history() if summary.epochs_run else [],
+                kept_epoch=summary.kept_epoch,
+                threshold_curves=self._threshold_curves(clips, predictions.score),
             )
+        known = predictions.training_clips
         mistakes = contact_sheet.build_contact_sheet(
             self._cache,
             clips,
             rows,
-            normal_class=record.normal_class,
-            classifier=classifier.model,
+            normal_class=run.record().normal_class,
+            classifier=predictions.classifier.model,
             with_frames=config.show_frames,
             blur=config.blur_faces,
             known=(lambda _: known) if known else None,
@@ -264,13 +353,6 @@ class EvaluationStage:
             settings=_report_settings(run.config()),
             robustness=evaluation_report.read_robustness(self._folder, self._identity),
         )
-        files.write_json(self._folder / "metrics.json", result.to_json())
-        if config.set_threshold:
-            run.write_threshold(
-                chosen.threshold, chosen.reason, chosen.operating_point, thresholds.own
-            )
-        model_card.write_model_card(run)
-        return result
 
     def _thresholds(self, threshold: float) -> ClassThresholds:
         """The threshold of violence with those of single classes, the run's own if none are
