@@ -131,6 +131,20 @@ def test_an_acknowledged_event_is_not_escalated(store):
     assert store.waiting("manager") == [] and len(store.waiting("phone")) == 1
 
 
+def test_an_event_that_people_are_told_of_later_is_not_suppressed_any_more(store):
+    for late in ("rise", "due"):
+        event = start(store, suppressed_by="cooldown")
+        peak = {"peak": 0.9, "peak_ms": 0, "priority": "high"}
+        store.record_rise(event.id, **peak)
+        assert store.event(event.id).suppressed_by == "cooldown", "nobody was told of the rise"
+        messages = [message_for(event, "phone", "rise")]
+        if late == "rise":
+            store.record_rise(event.id, **peak, messages=messages)
+        else:
+            store.record_late_messages(event.id, messages)
+        assert store.event(event.id).suppressed_by == ""
+
+
 def test_verdicts_are_never_overwritten(store):
     event = start(store)
     first = store.record_verdict(event.id, "violent", by="anna", start_s=1.0, end_s=4.0)

@@ -128,6 +128,17 @@ def test_a_step_that_is_new_in_the_file_does_not_wake_people_for_the_past(path, 
     assert [kind for kind, _ in told(path, "desk")] == ["start", "end"]
 
 
+def test_a_verdict_ends_the_escalation(path):
+    with PlayedWatch(path).running() as watch:
+        watch.say_state("door", "up")
+        watch.judge_windows("door", 0.1, 0.97, *[0.1] * 5)
+        with EventStore.reader(path.parent / "data" / STORE) as store:
+            (event,) = store.events()
+        RequestClient(path.parent / "data" / SOCKET).record_verdict(event.id, "not_violent", "ann")
+        watch.advance(700.0)
+        assert (told(path, "manager"), told(path, "owner")) == ([], [])
+
+
 def test_a_reload_of_the_sinks_keeps_escalations_and_ends(path):
     watch = PlayedWatch(path)
     with watch.running():

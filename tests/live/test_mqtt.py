@@ -116,7 +116,9 @@ def test_home_assistant_is_told_at_each_connection_and_when_it_starts(client, no
     topic = "homeassistant/binary_sensor/vd_door/violence/config"
     config = json.loads(client.retained()[topic])
     assert config["device_class"] == "safety" and config["unique_id"] == "vd_door_violence"
-    assert config["availability_topic"] == "violence-detection/status"
+    topics = [row["topic"] for row in config["availability"]]
+    assert topics == ["violence-detection/status", "violence-detection/door/state"]
+    assert config["availability_mode"] == "all", "a camera that is down is not shown as safe"
     assert config["state_topic"] == "violence-detection/door/violence"
     assert config["device"] == {
         "identifiers": ["vd_door"],

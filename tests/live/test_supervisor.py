@@ -10,7 +10,11 @@ from support.watch_processes import READY, PlayedWatch, Times
 
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.live.processes.clip_messages import ClipEnd, ClipOrder
-from violence_detection.live.processes.process_messages import JudgeFailed, StrideOrder
+from violence_detection.live.processes.process_messages import (
+    JudgedWindow,
+    JudgeFailed,
+    StrideOrder,
+)
 from violence_detection.live.processes.supervisor_requests import RequestClient
 from violence_detection.live.storage.event_records import StoredEvent
 from violence_detection.live.storage.event_store import EventStore
@@ -52,6 +56,18 @@ def messages(watch) -> list[tuple[str, str, str]]:
     with store_of(watch) as store:
         rows = [row.message for row in store.waiting("desk")]
     return [(message.kind, message.camera, message.detail) for message in rows]
+
+
+def camera_messages(watch) -> list[tuple[str, str, str]]:
+    """Those about states of cameras."""
+    return [message for message in messages(watch) if message[0].startswith("camera_")]
+
+
+def status_of(watch, camera: str):
+    """The camera as pages show it."""
+    watch.handle()
+    (row,) = (row for row in watch.supervisor._parts.status().cameras if row.name == camera)
+    return row
 
 
 # -- events
@@ -102,6 +118,43 @@ def test_a_window_that_was_not_judged_is_no_score_and_is_kept_as_one(watch):
     assert [round(score, 1) for score in minute.scores] == [0.1, 0.2]
     assert math.isnan(minute.stretches[1].probability)
     assert (minute.frames, minute.dropped, minute.lag_max_ms) == (25, 3, 400)
+
+
+def test_a_score_is_shown_for_as_long_as_windows_are_judged(watch):
+    watch.say_state("door", "up")
+    watch.judge_windows("door", 0.2)
+    assert status_of(watch, "door").score == 0.2
+    watch.judge_windows("door", None)
+    assert status_of(watch, "door").score is None
+    watch.judge_windows("door", 0.3)
+    watch.advance(10.0)
+    assert status_of(watch, "door").score is None
+
+
+def test_an_event_of_a_camera_that_is_up_ends_although_nobody_judges_it(watch):
+    watch.say_state("door", "up")
+    watch.judge_windows("door", 0.99)
+    watch.advance(20.0)
+    assert [change["change"] for change in watch.told("event")] == ["start", "end"]
+
+
+def test_of_a_camera_that_is_up_and_not_judged_people_are_told_once_and_when_it_is_over(watch):
+    watch.say_state("door", "up")
+    watch.say_state("yard", "up")
+    for _ in range(80):
+        watch.judge_windows("door", 0.1)
+        now_s = watch.times.monotonic_s
+        watch.judge.say(JudgedWindow("yard", 1, now_s - 2.0, now_s, None, reason="frames"))
+        watch.handle()
+    told = [message for message in messages(watch) if message[0] == "not_judged"]
+    text = "1 camera up, but not judged for over a minute"
+    assert [detail for *_, detail in told] == [f"{text}: yard."]
+    assert watch.supervisor._parts.status().warnings == (f"{text}: its tile says so.",)
+    watch.judge_windows("yard", 0.1)
+    watch.advance(1.0)
+    told = [message for message in messages(watch) if message[0] == "not_judged"]
+    assert [detail for *_, detail in told][1:] == [f"This is over: {text}: yard."]
+    assert watch.supervisor._parts.status().warnings == ()
 
 
 def test_an_event_has_a_clip_from_before_it_to_after_it(watch):
@@ -188,9 +241,9 @@ def test_a_camera_that_is_down_is_told_once_and_up_only_after_a_minute(watch):
     watch.say_state("yard", "up")
     watch.say_state("door", "refused", "wrong password")
     watch.advance(59.0)
-    assert messages(watch) == []
+    assert camera_messages(watch) == []
     watch.advance(30.0)
-    (message,) = messages(watch)
+    (message,) = camera_messages(watch)
     assert message[:2] == ("camera_down", "door")
     assert "No frames for 1:" in message[2] and "refused: wrong password" in message[2]
     watch.say_state("door", "up")
@@ -199,9 +252,9 @@ def test_a_camera_that_is_down_is_told_once_and_up_only_after_a_minute(watch):
     watch.advance(100.0)
     watch.say_state("door", "up")
     watch.advance(59.0)
-    assert len(messages(watch)) == 1
+    assert len(camera_messages(watch)) == 1
     watch.advance(2.0)
-    assert [kind for kind, *_ in messages(watch)] == ["camera_down", "camera_up"]
+    assert [kind for kind, *_ in camera_messages(watch)] == ["camera_down", "camera_up"]
 
 
 def test_many_cameras_that_go_down_together_are_one_message(short_tmp):
@@ -443,6 +496,24 @@ sinks: [{name: desk, webhook: "http://127.0.0.1:9/x"}]
         assert [event.suppressed_by for event in store.events()] == ["", "observe", "observe"]
 
 
+def test_an_observation_that_a_reload_ends_is_over(tmp_path):
+    text = """
+defaults: {alert: {threshold: 0.5, confirm: {windows: 1, of: 1}}}
+cameras: [{name: door, source: "rtsp://192.0.2.1/1", observe_hours: 5}]
+sinks: [{name: desk, webhook: "http://127.0.0.1:9/x"}]
+"""
+    path = write_cameras_file(tmp_path, text)
+    with PlayedWatch(path).running() as watch:
+        watch.say_state("door", "up")
+        assert status_of(watch, "door").observed_until_ms
+        path.write_text(path.read_text().replace("observe_hours: 5", "observe_hours: 0"))
+        watch.supervisor.reload()
+        watch.handle()
+        assert not status_of(watch, "door").observed_until_ms
+        watch.judge_windows("door", 0.1, 0.99)
+        assert watch.told("event")[0]["held_back"] == ""
+
+
 def test_a_camera_that_comes_back_for_seconds_again_and_again_is_down(watch):
     watch.say_state("yard", "up")
     watch.say_state("door", "up")
@@ -451,7 +522,9 @@ def test_a_camera_that_comes_back_for_seconds_again_and_again_is_down(watch):
         watch.advance(15.0)
         watch.say_state("door", "up")
         watch.advance(5.0)
-    assert [(kind, camera) for kind, camera, _ in messages(watch)] == [("camera_down", "door")]
+    assert [(kind, camera) for kind, camera, _ in camera_messages(watch)] == [
+        ("camera_down", "door")
+    ]
 
 
 def test_a_cool_down_holds_over_a_restart(tmp_path):

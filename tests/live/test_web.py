@@ -253,6 +253,9 @@ def test_media(page, client, tmp_path):
     assert client.get(f"/api/events/{event}/preview.mp4").status_code == 404
     assert client.get("/api/cameras/door/picture.jpg").content[:2] == b"\xff\xd8"
     assert [deed.action for _, deed in page.accounts.deeds()] == ["look at clip"]
+    (tmp_path / page.reader.clip(event).path).rename(tmp_path / "away")
+    assert client.get(f"/api/events/{event}/clip.mp4").status_code == 404, "deleted by retention"
+    (tmp_path / "away").rename(tmp_path / page.reader.clip(event).path)
     secret = tmp_path.parent / "secret"
     secret.write_text("secret")
     stored = page.reader.clip(event)

@@ -27,7 +27,6 @@ def discovery(
     for camera in cameras:
         node, base = f"{slug}_{camera.name}", f"{prefix}/{camera.name}"
         shared = {
-            "availability_topic": f"{prefix}/status",
             "device": {
                 "identifiers": [node],
                 "name": camera.title,
@@ -36,11 +35,24 @@ def discovery(
             }
             | ({"suggested_area": camera.site} if camera.site else {}),
         }
+        # A camera that is down must not be shown as safe.
+        of_camera = {
+            "availability_mode": "all",
+            "availability": [
+                {"topic": f"{prefix}/status"},
+                {
+                    "topic": f"{base}/state",
+                    "payload_available": "up",
+                    "payload_not_available": "down",
+                },
+            ],
+        }
         entities = {
             ("binary_sensor", "violence"): {
                 "name": "Something unusual" if camera.finds == "unusual" else "Possible violence",
                 "device_class": "safety",
                 "state_topic": f"{base}/violence",
+                **of_camera,
             },
             ("binary_sensor", "connection"): {
                 "name": "Connection",
@@ -65,7 +77,9 @@ def discovery(
                 "name": "Score",
                 "state_class": "measurement",
                 "state_topic": f"{base}/score",
+                **of_camera,
             }
         for (component, name), entity in entities.items():
             topic = f"{discovery_prefix}/{component}/{node}/{name}/config"
-            yield topic, json.dumps(entity | shared | {"unique_id": f"{node}_{name}"})
+            own = {} if "availability" in entity else {"availability_topic": f"{prefix}/status"}
+            yield topic, json.dumps(entity | shared | own | {"unique_id": f"{node}_{name}"})

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _ANSWER_S = 10.0
 _MAX_CONNECTIONS = 32
+_MAX_IDLE = 4  # that a client keeps: each takes a thread of the server from other clients
 _MAX_BYTES = 2**20
 _MAX_PATH = 100  # of a Unix socket, in bytes
 
@@ -256,5 +257,9 @@ class RequestClient:
             connection.close()
             raise
         with self._lock:
-            self._idle.append(connection)
+            is_kept = len(self._idle) < _MAX_IDLE
+            if is_kept:
+                self._idle.append(connection)
+        if not is_kept:
+            connection.close()
         return answer

@@ -69,9 +69,20 @@ class EventStore(StoreWriter):
 
         def write(db: sqlite3.Connection) -> None:
             db.execute(
-                "update events set peak = ?, peak_ms = ?, priority = ? where id = ?",
-                [peak, peak_ms, priority, event_id],
+                "update events set peak = ?, peak_ms = ?, priority = ?, "
+                "suppressed_by = iif(?, '', suppressed_by) where id = ?",
+                [peak, peak_ms, priority, bool(messages), event_id],
             )
+
+        self.write_with(messages, write)
+
+    def record_late_messages(self, event_id: str, messages: Sequence[Addressed]) -> None:
+        """Stores messages about an event that time has made due: it is not held back any more."""
+
+        def write(db: sqlite3.Connection) -> None:
+            statement = "update events set suppressed_by = '' where id = ?"
+            if messages:
+                db.execute(statement, [event_id])
 
         self.write_with(messages, write)
 

@@ -36,6 +36,10 @@ _SYSTEM_WORDS = {
     "disk": "Disk is nearly full",
     "clips": "Some clips are not kept",
     "falling_behind": "Watching falls behind",
+    "judge": "Judging is interrupted",
+    "not_judged": "Cameras are not judged",
+    "page": "The review page is down",
+    "reload": "A new cameras file was refused",
 }
 EVENT_KINDS = tuple(_EVENT_WORDS)
 

@@ -100,7 +100,13 @@ class FileReload:
 def _rules_of(file: WatchFile) -> tuple[Any, ...]:
     """Everything that the sinks and the notification policy depend on."""
     cameras = [
-        (camera.name, camera.title, camera.site, camera.settings.alert.cooldown_s)
+        (
+            camera.name,
+            camera.title,
+            camera.site,
+            camera.settings.alert.cooldown_s,
+            camera.settings.observe_hours,
+        )
         for camera in file.cameras
     ]
     return file.sinks, file.quiet_hours, file.escalation, file.timezone, cameras

@@ -87,9 +87,12 @@ class RequestHandler:
             )
         if self._store.event(event) is None:
             raise ConfigError(f"There must be such an event. Received: {str(event)[:40]}")
-        return self._store.record_verdict(
+        number = self._store.record_verdict(
             event, verdict, by=_text(by), start_s=start_s, end_s=end_s, note=_text(note)
         )
+        # Who has judged it has seen it: nobody else is told that it waits for a person.
+        self.acknowledge(event, by)
+        return number
 
     def undo_verdict(self, verdict: int, by: str) -> bool:
         return self._store.undo_verdict(verdict, by=_text(by))

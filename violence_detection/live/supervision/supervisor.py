@@ -41,6 +41,7 @@ from violence_detection.live.watching.camera_pictures import HOLD_S
 from violence_detection.live.watching.camera_states import UP
 from violence_detection.live.watching.camera_videos import HOLD_S as VIDEO_S
 from violence_detection.system import progress
+from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -300,6 +301,21 @@ class Supervisor:
         )
         words = parts.judges.down_words()
         warnings.set("judge", words, holds=bool(words))
+        states = {camera.camera.name: parts.states[camera.camera.name] for camera in parts.cameras}
+        names = [
+            name
+            for name, state in states.items()
+            if parts.judges.state == "ready"
+            and state.name == UP
+            and parts.cameras.get(name).is_not_judged(since_s=state.since_s)
+        ]
+        text = f"{counted(len(names), 'camera')} up, but not judged for over a minute"
+        warnings.set(
+            "not_judged",
+            f"{text}: {'its tile says' if len(names) == 1 else 'their tiles say'} so.",
+            holds=bool(names),
+            detail=f"{text}: {', '.join(names)}.",
+        )
         problem = parts.web.problem if parts.web else ""
         warnings.set("page", problem, holds=bool(problem))
 

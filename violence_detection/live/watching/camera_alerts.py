@@ -152,8 +152,8 @@ class CameraAlerts:
         self._offset_s, self._last_s = offset_s, judged.end_s
         score = math.nan if judged.probability is None else float32(judged.probability)
         stretch = JudgedStretch(round(1000 * judged.start_s), round(1000 * judged.end_s), score)
+        self.score = judged.probability
         if judged.probability is not None:
-            self.score = judged.probability
             times = stretch.start_ms / 1000, stretch.end_ms / 1000
             self._keep(Window(*times, score, novelty=judged.novelty))
         for change in add_stretch(self._policy, stretch):
@@ -186,7 +186,7 @@ class CameraAlerts:
             return
         event = dataclasses.replace(event, priority=due.decision.priority)
         messages = self._messages(event, due.kind, due.decision, event.end_ms)
-        self._store.record_messages(messages)
+        self._late.add(functools.partial(self._store.record_late_messages, event_id, messages))
 
     def finish(self) -> None:
         """Ends the open event: the camera is not watched any more."""

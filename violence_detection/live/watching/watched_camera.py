@@ -27,6 +27,7 @@ _SHOWN_MS = 60_000  # of scores in the status
 _DAY_MS = 86_400_000
 # A frame is older than it seems, and its window is still on its way, for at most so long.
 _ON_ITS_WAY_S = 5.0
+_NOT_JUDGED_S = 60.0  # of a camera that is up, before people are told
 
 
 def settings_digest(camera: Camera) -> str:
@@ -69,6 +70,7 @@ class WatchedCamera:
         self._scores: deque[tuple[int, float]] = deque()  # UTC ms of the end, and probability
         self._status: CaptureStatus | None = None
         self._known_s = clock.monotonic()  # the end of the last window
+        self._judged_s = self._known_s  # of the last one that has a score
         self._unjudged_s, self._day = 0.0, clock.now_ms() // _DAY_MS
         self._stride_s, self._judge = camera.settings.stride_s, judge
         self._novelty: float | None = None  # of the last judged window
@@ -91,6 +93,7 @@ class WatchedCamera:
         self.alerts.finish()
         self._ended_events += self.alerts.started
         self.camera, self.alerts = camera, alerts
+        self._observed_ms = observed_until_ms(self._store, camera, self._clock.now_ms())
 
     def add_window(self, window: JudgedWindow) -> None:
         """Adds the next window of its judge. One that its former judge gives after it is left out:
@@ -104,6 +107,7 @@ class WatchedCamera:
             self._count_unjudged(window.end_s)
         else:
             self.judged += 1
+            self._judged_s = window.end_s
             self._novelty = window.novelty
             self._count_unjudged(window.start_s)  # up to it: windows may lie apart
             self._scores.append((end_ms, window.probability))
@@ -144,11 +148,21 @@ class WatchedCamera:
             since_s: Monotonic time since which it is so.
         """
         self.alerts.save_windows()
-        if not is_up:
-            until_s = self._clock.monotonic() - _ON_ITS_WAY_S
-            if until_s > since_s and (stretch := self.alerts.add_silence(until_s)):
-                end_ms = self._clock.ms(until_s)
-                self._store.record_minutes(self._minutes.add_stretch(end_ms, stretch))
+        # A camera that is up may have no windows either: nobody judges, or its decoder hangs.
+        until_s = self._clock.monotonic() - self._late_s
+        begins_s = self._known_s + self.clock_offset_s if is_up else since_s
+        if until_s > begins_s and (stretch := self.alerts.add_silence(until_s)):
+            end_ms = self._clock.ms(until_s)
+            self._store.record_minutes(self._minutes.add_stretch(end_ms, stretch))
+
+    def is_not_judged(self, *, since_s: float) -> bool:
+        """True if it has been up for a minute, and no window of it was judged in that time.
+
+        Args:
+            since_s: Monotonic time since which it is up.
+        """
+        last_s = max(since_s, self._judged_s)
+        return self._clock.monotonic() - last_s > _NOT_JUDGED_S + self._stride_s
 
     def end(self) -> None:
         """Ends its event and stores what is left. Its capture must have ended."""
@@ -184,6 +198,11 @@ class WatchedCamera:
             event=event.id if event else "",
             pid=self.worker.pid,
         )
+
+    @property
+    def _late_s(self) -> float:
+        """Seconds after its end until which a window may be on its way."""
+        return _ON_ITS_WAY_S + self._stride_s
 
     @property
     def _waiting_s(self) -> float:

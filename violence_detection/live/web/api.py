@@ -272,11 +272,15 @@ def media(page: Page, user: Viewer, request: Request, event_id: str, name: str) 
     clip = page.reader.clip(event_id)
     relative = getattr(clip, field) if clip and clip.state == "kept" else None
     path = _inside(page.data, relative) if relative else None
-    if path is None:
+    try:
+        stat = path.stat() if path else None
+    except OSError:  # deleted since: retention does not wait for readers
+        stat = None
+    if stat is None:
         raise HTTPException(404, "The file is not there, or not any more.")
     if media_type == "video/mp4":
         page.record_look(request, user, event_id)
-    return FileResponse(path, media_type=media_type)
+    return FileResponse(path, media_type=media_type, stat_result=stat)
 
 
 # -- shared with the pages

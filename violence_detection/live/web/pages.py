@@ -1,5 +1,6 @@
 """HTML routes: the wall of cameras, events, the review queue, health, settings, and the login."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from violence_detection.errors import RunError
 from violence_detection.live.access.login_delays import LoginError
 from violence_detection.live.access.login_sessions import DEVICE_S, SESSION_LONGEST_S
 from violence_detection.live.access.user_accounts import User
+from violence_detection.live.processes.watch_status import SinkStatus, WatchStatus
 from violence_detection.live.storage import event_list
 from violence_detection.live.storage.event_list import EventFilter
 from violence_detection.live.storage.event_records import StoredClip
@@ -42,10 +44,19 @@ _OLD_PICTURE_S = 5
 _MAX_WAITING_LOGINS = 20
 
 
+def _status_for(page: WatchPage, user: User) -> WatchStatus:
+    """The status without what sinks say, which names cameras, for who may see some cameras only."""
+    status = page.status()
+    if user.cameras is None:
+        return status
+    sinks = tuple(SinkStatus(row.name, row.state) for row in status.sinks)
+    return dataclasses.replace(status, sinks=sinks)
+
+
 @router.get("/")
 def wall(page: Page, user: Viewer, request: Request) -> HTMLResponse:
     """All cameras, those with an open event first, then those that are not up."""
-    status = page.status()
+    status = _status_for(page, user)
     cameras = sorted(
         (row for row in status.cameras if user.may_see(row.name)),
         key=lambda row: (not row.event, row.state == "up"),  # else in the order of the file
@@ -60,7 +71,7 @@ def wall(page: Page, user: Viewer, request: Request) -> HTMLResponse:
 def camera(page: Page, user: Viewer, request: Request, name: str) -> HTMLResponse:
     """One camera: its picture, its last day, its gaps and its events."""
     check_camera(page, user, name)
-    status = next(row for row in page.status().cameras if row.name == name)
+    status = _status_for(page, user)
     day = recent_maxima(page, name, 24 * 60)
     gaps = page.reader.gaps(name, since_ms=page.now_ms() - 24 * 3600 * 1000)
     rows = event_list.list_events(page.reader, EventFilter(camera=name), limit=10)
@@ -68,7 +79,8 @@ def camera(page: Page, user: Viewer, request: Request, name: str) -> HTMLRespons
         request,
         "camera.html.j2",
         user,
-        camera=status,
+        status=status,
+        camera=next(row for row in status.cameras if row.name == name),
         line=score_points(day),
         judged_minutes=sum(score is not None for score in day),
         gaps=gaps[-_SHOWN_GAPS:][::-1],
@@ -190,7 +202,7 @@ def audit(
     request: Request,
     before: Annotated[int | None, Query(ge=0, le=2**53)] = None,
 ) -> HTMLResponse:
-    """Who did what, the newest first."""
+    """The audit log, newest first."""
     deeds = page.accounts.deeds(before=before, limit=100)
     following = deeds[-1][0] if len(deeds) == 100 else None
     return _render(request, "audit.html.j2", user, deeds=deeds, following=following)

@@ -4,18 +4,21 @@
 const root = document.body.dataset.root;
 const kind = document.body.dataset.page;
 const notice = document.getElementById("notice");
+const noAnswer = "The server does not answer.";
 
 function say(text) {
   notice.textContent = text;
   notice.hidden = !text;
 }
 
-async function ask(path, body) {
+// A request whose connection was lost would wait for ever, and the page would look current.
+async function ask(path, body, timeoutMs = 20000) {
   const options = body === undefined ? {} : {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Violence-Detection": "1" },
     body: JSON.stringify(body),
   };
+  options.signal = AbortSignal.timeout(timeoutMs);
   const response = await fetch(root + path, options);
   if (response.status === 401) {
     location.href = `${root}/login?next=${encodeURIComponent(location.pathname.slice(root.length))}`;
@@ -33,9 +36,13 @@ async function attempt(action) {
     say("");
     return await action();
   } catch (error) {
-    say(error instanceof TypeError ? "The server does not answer." : error.message);
+    say(errorText(error));
     return null;
   }
+}
+
+function errorText(error) {
+  return error instanceof TypeError || error.name === "TimeoutError" ? noAnswer : error.message;
 }
 
 function showLocalTimes(parent) {
@@ -56,10 +63,38 @@ function durationText(seconds) {
 
 // -- cameras
 
+// The warnings of the watch, as the server writes them into the page.
+function showWarnings(status) {
+  const texts = status.judge === "ready" ? [] : [`Nothing is judged now: the judge is ${status.judge}.`];
+  texts.push(...status.warnings);
+  for (const sink of status.sinks) {
+    if (sink.state === "up") continue;
+    // Who sees some cameras alone is not told of errors, which name the others.
+    const details = sink.error === undefined ? "." : ` (${sink.waiting} wait): ${sink.error}`;
+    texts.push(`Messages to ${sink.name} are not delivered${details}`);
+  }
+  const box = document.getElementById("warnings");
+  if (texts.join("\n") === [...box.children].map((line) => line.textContent).join("\n")) return;
+  box.replaceChildren(...texts.map((text) => {
+    const line = document.createElement("p");
+    line.className = "warning";
+    line.textContent = text;
+    return line;
+  }));
+}
+
+// Seconds since the last frame came or, where pictures are asked for, since the last one that was shown.
+function ageOf(tile, camera, nowMs, oldS) {
+  if (camera.last_frame_ms === null) return null;
+  const frameS = Math.max(0, (nowMs - camera.last_frame_ms) / 1000);
+  const pictureS = tile.pictureMs ? (Date.now() - tile.pictureMs) / 1000 : 0;
+  return pictureS > oldS ? Math.max(frameS, pictureS) : frameS;
+}
+
 function showTile(tile, camera, nowMs, oldS) {
   tile.classList.toggle("hot", Boolean(camera.event));
   tile.classList.toggle("down", camera.state !== "up");
-  const ageS = camera.last_frame_ms === null ? null : Math.max(0, (nowMs - camera.last_frame_ms) / 1000);
+  const ageS = ageOf(tile, camera, nowMs, oldS);
   const isOld = ageS === null || ageS > oldS;
   tile.classList.toggle("old", isOld);
   tile.querySelector("[data-age]").textContent =
@@ -88,8 +123,10 @@ function refreshPicture(tile) {
   if (image.dataset.loading) return;
   image.dataset.loading = "1";
   const next = new Image();
-  next.onload = () => { image.src = next.src; delete image.dataset.loading; };
-  next.onerror = () => { delete image.dataset.loading; };
+  const end = () => { delete image.dataset.loading; clearTimeout(timer); };
+  const timer = setTimeout(() => { next.src = ""; end(); }, 5000);
+  next.onload = () => { image.src = next.src; tile.pictureMs = Date.now(); end(); };
+  next.onerror = end;
   next.src = `${image.dataset.src}?${Date.now()}`;
 }
 
@@ -108,13 +145,36 @@ function watchCameras() {
     tiles.set(tile.dataset.camera, tile);
     observer.observe(tile);
   }
-  let failures = 0;
+  let answeredMs = Date.now();
+  let isAsking = false;
+  let ownNotice = "";
+  function tell(text) {
+    if (!text && notice.textContent !== ownNotice) return;  // what an action has said stays
+    ownNotice = text;
+    say(text);
+  }
+  function checkAnswer(text) {
+    if (Date.now() - answeredMs < 1000 * oldS) return;
+    tell(text === noAnswer ? `${noAnswer.slice(0, -1)}: nothing here is current.` : text);
+    for (const tile of tiles.values()) tile.classList.add("old");
+  }
   async function refresh() {
-    if (document.hidden) return;
+    if (document.hidden) { answeredMs = Date.now(); return; }
+    checkAnswer(noAnswer);
+    if (isAsking) return;
+    isAsking = true;
     try {
-      const status = await ask("/api/status");
-      failures = 0;
-      say("");
+      const status = await ask("/api/status", undefined, 5000);
+      answeredMs = Date.now();
+      tell("");
+      showWarnings(status);
+      const names = status.cameras.map((camera) => camera.name);
+      const isOther = kind === "wall" && (names.length !== tiles.size || names.some((name) => !tiles.has(name)));
+      if (isOther) { location.reload(); return; }
+      if (kind === "camera" && ![...tiles.keys()].every((name) => names.includes(name))) {
+        tell("This camera is not watched any more.");
+        for (const tile of tiles.values()) tile.classList.add("old");
+      }
       for (const camera of status.cameras) {
         const tile = tiles.get(camera.name);
         if (tile) showTile(tile, camera, status.now_ms, oldS);
@@ -127,17 +187,18 @@ function watchCameras() {
         if (tile && !first.classList.contains("hot")) wall.prepend(tile);
       }
     } catch (error) {
-      failures += 1;
-      if (failures > 2) {
-        say(error instanceof TypeError ? "The server does not answer: nothing here is current." : error.message);
-        for (const tile of tiles.values()) tile.classList.add("old");
-      }
+      checkAnswer(errorText(error));
+    } finally {
+      isAsking = false;
     }
   }
   function refreshPictures() {
-    if (document.hidden) return;
-    for (const tile of visible) {
-      if (!tile.classList.contains("down") && !tile.classList.contains("live")) refreshPicture(tile);
+    for (const tile of tiles.values()) {
+      const isAsked = !document.hidden && visible.has(tile) && !tile.classList.contains("down")
+        && !tile.classList.contains("live");
+      if (!isAsked) { tile.pictureMs = 0; continue; }
+      tile.pictureMs = tile.pictureMs || Date.now();  // from when on a picture should have come
+      refreshPicture(tile);
     }
   }
   refresh();
