@@ -128,8 +128,8 @@ def test_one_part_is_loaded_at_a_time():
 
 
 def test_the_nearest_word_is_offered_only_when_it_is_near():
-    assert registry.nearest("epoch", ["epochs", "seed"]) == " Did you mean `epochs`?"
-    assert registry.nearest("zzzz", ["epochs", "seed"]) == ""
+    assert registry.did_you_mean("epoch", ["epochs", "seed"]) == " Did you mean `epochs`?"
+    assert registry.did_you_mean("zzzz", ["epochs", "seed"]) == ""
 
 
 # -- what an argument must be

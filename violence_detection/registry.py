@@ -193,7 +193,7 @@ def _mismatch(value: Any, annotation: Any) -> str:
     return words + "".join(f" in [{rule.low}, {rule.high}]" for rule in ranges)
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
+def did_you_mean(word: str, words: Iterable[str]) -> str:
     """` Did you mean X?` for the closest of `words`; empty if none is close to `word`."""
     words = list(words)
     longer = [name for name in words if len(word) > 2 and name.startswith(word)]
@@ -206,7 +206,7 @@ def _find(folder: str, name: str) -> str:
     if name.lower() not in names:
         raise ConfigError(
             f"The {_noun(folder)} must be one of {', '.join(names)}. Received: {name}."
-            f"{nearest(name.lower(), names)}"
+            f"{did_you_mean(name.lower(), names)}"
         )
     return name.lower()
 

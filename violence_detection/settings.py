@@ -298,7 +298,7 @@ class Config:
         for name in values:
             if name not in known:
                 new = new_name(name, known)
-                advice = f" It is called `{new}`." if new else registry.nearest(name, known)
+                advice = f" It is called `{new}`." if new else registry.did_you_mean(name, known)
                 raise ConfigError(f"Unknown setting `{name}`.{advice}")
         checked = {known[name].path: known[name].check(value) for name, value in values.items()}
         return _build(cls, checked, {known[name].path for name in given if name in known})

@@ -318,7 +318,7 @@ def _find(
     place = places.get(wanted) or by_path.get(os.path.realpath(name))
     if place is None:
         names = [dataset.name for dataset in datasets]
-        hint = registry.nearest(wanted, names) or registry.nearest(wanted, list(places))
+        hint = registry.did_you_mean(wanted, names) or registry.did_you_mean(wanted, list(places))
         raise ConfigError(
             "NAME must be DATASET, DATASET/SPACE or the path of features in the cache (cache list "
             f"shows them).{hint} Received: {name} (not in {cache_dir})"

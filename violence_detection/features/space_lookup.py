@@ -64,7 +64,9 @@ def shortest_path(space: str | Path) -> Path:
 def advice(folder: str | Path, *, cache_dir: str | Path = "feature_cache") -> str:
     """The dataset of the nearest name, for an error; empty if none is near."""
     names = [path.parent.parent.name for path in Path(cache_dir).glob(f"*/*/{_RECORD}")]
-    return registry.nearest(Path(folder).name, sorted({_DIGITS.sub("", name) for name in names}))
+    return registry.did_you_mean(
+        Path(folder).name, sorted({_DIGITS.sub("", name) for name in names})
+    )
 
 
 def _named_spaces(folder: Path, cache_dir: Path) -> list[Path]:

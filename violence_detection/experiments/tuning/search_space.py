@@ -181,7 +181,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         part, dot, argument = name.partition(".")
         if name not in tunable and not (dot and argument and part in _REGISTRIES):
             new = new_name(name, tunable)
-            advice = f" It is called `{new}`." if new else registry.nearest(name, tunable)
+            advice = f" It is called `{new}`." if new else registry.did_you_mean(name, tunable)
             raise ConfigError(
                 f"--space must have settings that a trial can vary. Received: {name}.{advice}"
             )

@@ -11,7 +11,7 @@ from violence_detection.errors import ConfigError
 from violence_detection.live.access.config import WebSettings
 from violence_detection.live.configuration.camera_settings import CameraSettings
 from violence_detection.live.configuration.retention_settings import RetentionConfig
-from violence_detection.registry import nearest
+from violence_detection.registry import did_you_mean
 from violence_detection.settings import CommandConfig, Config, option
 
 PRIORITIES = ("low", "medium", "high")
@@ -28,7 +28,7 @@ def check_timezone(name: str) -> str:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConfigError(
             f"`timezone` must be a zone of the IANA database, as Europe/Berlin. Received: {name}."
-            f"{nearest(name, zoneinfo.available_timezones())}"
+            f"{did_you_mean(name, zoneinfo.available_timezones())}"
         ) from error
     return name
 

@@ -151,7 +151,7 @@ def _names(node: "Node", nodes: NodeReader, noun: str, known: Sequence[str]) -> 
             nodes.error(
                 part,
                 f"{noun.capitalize()} must be those of this file. Received: {name}."
-                f"{registry.nearest(name, known)}",
+                f"{registry.did_you_mean(name, known)}",
             )
         elif name is not None:
             names.append(name)

@@ -263,7 +263,7 @@ class NodeReader:
 
     @staticmethod
     def _unknown(key: str, readers: Mapping[str, Reader], noun: str) -> str:
-        hint = registry.nearest(key, readers) or f" The keys are {', '.join(readers)}."
+        hint = registry.did_you_mean(key, readers) or f" The keys are {', '.join(readers)}."
         return f"Unknown key `{key}` for {noun}.{hint}"
 
     def items(self, node: "Node", *, noun: str, limit: int) -> "list[Node]":
