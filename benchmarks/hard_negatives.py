@@ -28,7 +28,7 @@ from other_cameras import Space, auc
 
 from violence_detection.datasets.splitting import folds
 from violence_detection.metrics import intervals
-from violence_detection.metrics.surest_windows import surest_apart
+from violence_detection.metrics.non_maximum_suppression import suppress_non_maxima
 from violence_detection.system import devices
 
 _RANDOM_DRAWS = 3
@@ -122,7 +122,7 @@ def scores_of(
             spans = np.tile([0.0, 1.0], (len(sure), 1))
             chosen = sure[
                 list(
-                    surest_apart(
+                    suppress_non_maxima(
                         of_home[sure - count],
                         spans,
                         [str(row) for row in sure],

@@ -22,7 +22,7 @@ from violence_detection.evaluation.labels.label_sheet import NEW_LABEL
 from violence_detection.evaluation.mistakes.frame_images import frame_images
 from violence_detection.inference import video_sources
 from violence_detection.inference.prediction_records import PredictionPlan, Window
-from violence_detection.metrics.surest_windows import SurestWindows, surest_apart
+from violence_detection.metrics.non_maximum_suppression import KeptWindows, suppress_non_maxima
 from violence_detection.models.run import Run
 from violence_detection.reports import mined_page
 from violence_detection.reports.evaluation.evaluation_result import UnreadableVideo
@@ -226,8 +226,8 @@ class MineStage:
             )
         return scored, unreadable
 
-    def _choose(self, alarms: Sequence[tuple[str, Window]]) -> SurestWindows:
-        return surest_apart(
+    def _choose(self, alarms: Sequence[tuple[str, Window]]) -> KeptWindows:
+        return suppress_non_maxima(
             np.array([window.probability for _, window in alarms]),
             np.array([[window.start_s, window.end_s] for _, window in alarms]).reshape(-1, 2),
             [name for name, _ in alarms],
