@@ -95,10 +95,24 @@ def test_names_between_backticks_exist():
 
 
 def test_docstrings_name_the_thing_first():
-    """Not a question about it: "The split of a video", not "Which split a video is in"."""
+    """Not a question about it, nor a part of it alone: "The split of a video", not "Which split a
+    video is in" or "That of a video"."""
     nodes = [node for tree in trees().values() for node in ast.walk(tree)]
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     texts = [ast.get_docstring(node) or "" for node in nodes if isinstance(node, kinds)]
-    questions = ("What ", "Whether ", "How ", "Where ", "Which ", "Why ")
+    not_things = (
+        "What ",
+        "Whether ",
+        "How ",
+        "Where ",
+        "Which ",
+        "Why ",
+        "When ",
+        "Who ",
+        "Of ",
+        "Those of ",
+        "As that of ",
+        "That of ",
+    )
     assert len(texts) > 1000
-    assert [text.splitlines()[0] for text in texts if text.startswith(questions)] == []
+    assert [text.splitlines()[0] for text in texts if text.startswith(not_things)] == []

@@ -242,6 +242,6 @@ def _space(space: FeatureSpace) -> dict[str, str]:
 
 
 def _date(path: Path) -> str:
-    """When a file was written, ISO 8601 in local time, to the second."""
+    """The time of the last change of a file, ISO 8601 in local time, to the second."""
     time = datetime.datetime.fromtimestamp(path.stat().st_mtime)
     return time.isoformat(timespec="seconds")

@@ -64,7 +64,7 @@ class ScoreHistogram:
 
     @classmethod
     def nothing(cls) -> Self:
-        """That of no videos."""
+        """The histogram of no videos."""
         return cls(np.zeros((2, BINS), np.int64), (0, 0), 0)
 
     @classmethod

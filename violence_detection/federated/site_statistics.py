@@ -207,7 +207,7 @@ class MomentForms:
 
     @classmethod
     def from_settings(cls, space: FeatureSpace, settings: FederationConfig) -> Self:
-        """Those of the head of the settings on features of a space."""
+        """The sizes of the moments that the head of the settings needs of a feature space."""
         examples = np.zeros((2, space.frames, space.dim), np.float16)
         model = classifier.build_classifier(
             head=settings.model.head, features=examples, classes=2, recurrence="loop"

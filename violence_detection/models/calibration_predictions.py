@@ -111,7 +111,7 @@ class CalibrationPredictions:
 
     @classmethod
     def of_run(cls, run: Run) -> Self | None:
-        """Those of a run; None for a run of an older version.
+        """The predictions that a run keeps; None for a run of an older version.
 
         Raises:
             RunError: If the file is damaged.

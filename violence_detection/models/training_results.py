@@ -159,7 +159,7 @@ class MeanAndDeviation:
 
     @classmethod
     def over(cls, values: Sequence[float | None]) -> Self | None:
-        """Of two values or more; None if a member has none."""
+        """The mean and deviation of two values or more; None if a member has none."""
         if None in values:
             return None
         return cls(statistics.fmean(values), statistics.stdev(values))

@@ -8,9 +8,11 @@ from typing import Any
 
 from violence_detection.datasets.splitting.split_counts import SplitCounts, count_splits
 from violence_detection.errors import ConfigError
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.sample_size import widest_interval
 from violence_detection.models.run import Run
+from violence_detection.models.run_record import RunRecord
 from violence_detection.models.run_scores import RunScores
 from violence_detection.models.training_results import (
     MembersResult,
@@ -34,30 +36,29 @@ class CardFacts:
     Attributes:
         name: The run's name.
         classes: Their names in Markdown, the normal one first.
-        config: The content of training_config.json.
+        record: How the run was trained.
+        config: The content of training_config.json, which also has versions and origin.
         settings: The settings in it.
-        space: The feature space in it.
+        space: The feature space.
         weights: Name of the backbone's weights, without its folder.
         results: Scores and threshold of the training.
-        temperature: Divides the logits.
         splits: The numbers of videos.
         unknown: Number of videos whose recording is not known.
         seeds, training: Sentences on the choice of the model.
         evaluations: Evaluations of the present model, with the name of the dataset.
         exports: The warnings of each export in the run's folder, by the name of its folder.
         limitations, warnings: A sentence each.
-        federation: The sites that the run was trained over; None for one training.
         one_class: The detector of a run that was trained on normal videos alone; else empty.
     """
 
     name: str
     classes: Sequence[str]
+    record: RunRecord
     config: Mapping[str, Any]
     settings: Mapping[str, Any]
-    space: Mapping[str, Any]
+    space: FeatureSpace
     weights: str
     results: RunScores
-    temperature: float
     splits: Sequence[SplitCounts]
     unknown: int
     seeds: str
@@ -67,7 +68,6 @@ class CardFacts:
     exports: Mapping[str, Sequence[str]]
     limitations: Sequence[str]
     warnings: Sequence[str]
-    federation: Mapping[str, Any] | None = None
     one_class: str = ""
 
 
@@ -90,7 +90,8 @@ def write_model_card(run: Run) -> None:
 
 def _card_facts(run: Run) -> CardFacts:
     # Runs of older versions lack some of these.
-    config = {"own_split": False, "init_from": None, "ensemble": []} | run.config()
+    config = {"init_from": None} | run.config()
+    record = run.record()
     settings = dict.fromkeys(
         ("head", "seed", "loss", "monitor", "outputs", "output_weights")
     ) | config.get("settings", {})
@@ -99,31 +100,31 @@ def _card_facts(run: Run) -> CardFacts:
     evaluations = list(_evaluations(run))
     return CardFacts(
         name=_escaped(run.dir.name),
-        classes=[_escaped(name) for name in config["classes"]],
+        classes=[_escaped(name) for name in record.classes],
+        record=record,
         config=config,
         settings=settings,
-        space=config["feature_space"],
+        space=record.feature_space,
         weights=html.format_value(config["weights"].get("source")),
         results=results.scores,
-        temperature=run.record().temperature,
         splits=count_splits((row["label"], row["group"], row["split"]) for row in videos),
         unknown=sum(row["group"] == row["path"] for row in videos),
         seeds=_seeds_text(results.members),
-        training=_training_text(config, results.summary),
+        training=_training_text(record, results.summary),
         evaluations=[
             (_escaped(Path(result.features).parent.name), result) for result in evaluations
         ],
         robustness=dict(_robustness_texts(run, evaluations)),
         exports=_export_warnings(run),
-        limitations=list(_limitations(config, results, videos, evaluations)),
+        limitations=list(_limitations(record, results, videos, evaluations)),
         warnings=results.scores.warnings,
-        federation=config.get("federation"),
         one_class=results.one_class,
     )
 
 
 def _false_alarm_interval(result: EvaluationResult) -> Sequence[float] | None:
-    """As the report has it: the wider of a bootstrap over recordings and Wilson's over videos."""
+    """The interval of the false-alarm rate, as the report has it: the wider of a bootstrap over
+    recordings and Wilson's over videos."""
     counts = result.counts
     wilson = wilson_interval(counts.flagged, counts.normal) if counts.normal else None
     return widest_interval(result.rates_ci.get("false_alarm_rate"), wilson)
@@ -145,11 +146,11 @@ def _seeds_text(members: MembersResult | None) -> str:
     return f"Trained with {len(members.members)} seeds. {how}{kept.reason}."
 
 
-def _training_text(config: Mapping[str, Any], summary: TrainingSummary) -> str:
-    settings = config.get("settings", {})
-    if settings.get("one_class") and not summary.epochs_run:
+def _training_text(record: RunRecord, summary: TrainingSummary) -> str:
+    settings = record.settings
+    if record.one_class and not summary.epochs_run:
         return "The detector was fitted in one step"
-    if config["ensemble"]:
+    if record.ensemble:
         return "The runs were trained on the same videos, with the same split"
     epochs = counted(summary.epochs_run, "epoch")
     text = f"{epochs} were run; the model is of epoch {summary.kept_epoch}"
@@ -205,18 +206,17 @@ def _export_warnings(run: Run) -> dict[str, list[str]]:
 
 
 def _limitations(
-    config: Mapping[str, Any],
+    record: RunRecord,
     results: TrainingResults,
     videos: list[dict[str, str]],
     evaluations: Sequence[EvaluationResult],
 ) -> Iterator[str]:
     """The limitations that follow from the training of this run, a sentence each."""
-    stream = config["feature_space"]["stream"]
+    stream = record.feature_space.stream
     recordings = len({row["group"] for row in videos if row["split"] == "train"})
-    federation = config.get("federation")
-    if federation:
-        recordings = sum(site["recordings"] for site in federation["sites"])
-    window_s = config["window_s"]
+    if record.federation:
+        recordings = sum(site.recordings for site in record.federation.sites)
+    window_s = record.window_s
     yield (
         "It was trained on the cameras, places, light and events of its training videos only. "
         "Evaluate it on videos of other places before you rely on it there."
@@ -234,7 +234,7 @@ def _limitations(
         )
     if recordings < FEW_RECORDINGS:
         yield f"It was trained on {counted(recordings, 'recording')}, which is few."
-    if federation:
+    if record.federation:
         yield (
             "It was trained over sites whose videos nobody else has seen: wrong labels, and "
             "recordings that two sites share, could not be looked for."
@@ -251,7 +251,7 @@ def _limitations(
         )
     if "motion" in stream and "rgb" not in stream:
         yield "It uses motion only, without colour: a moving or shaking camera disturbs it."
-    if config["weights"].get("source") == "random":
+    if record.weights_source == "random":
         yield "Its backbone has random weights: use it for trials only."
     if results.failures:
         failed = counted(len(results.failures), "video")

@@ -75,7 +75,7 @@ def find_cluster(
 
 
 def _from_tf_config(environment: Mapping[str, str]) -> ClusterSpec | None:
-    """From TF_CONFIG, as TensorFlow defines it:
+    """The machines of TF_CONFIG, as TensorFlow defines it:
     {"cluster": {"worker": [...]}, "task": {"type": ..., "index": 0}}.
     """
     text = environment.get("TF_CONFIG", "")
@@ -99,7 +99,7 @@ def _from_tf_config(environment: Mapping[str, str]) -> ClusterSpec | None:
 
 
 def _from_slurm(environment: Mapping[str, str]) -> ClusterSpec | None:
-    """From a step of several tasks, as `srun` starts it; None in a batch script without a step.
+    """The machines of a step of several tasks, as `srun` starts it; None without a step.
 
     The tasks of a node are numbered consecutively, which is SLURM's default. Ports are derived
     from the job's number, so that jobs on the same node use different ones.

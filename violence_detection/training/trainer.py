@@ -325,7 +325,7 @@ class Trainer:
             save_classifier(kept, self.run.model_path)
 
     def _keep_window_model(self) -> None:
-        """Of videos in segments: the kept model becomes one of single windows, which predicts,
+        """Keeps, for videos in segments, the model of single windows, which predicts,
         and is exported, as any other."""
         if self._coordinator.is_chief and is_bags(self.data.videos.features):
             kept = load_model(self.run.model_path)

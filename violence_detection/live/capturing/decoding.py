@@ -14,7 +14,7 @@ from violence_detection.video.live_source import LagTracker, LiveError, LivePack
 
 
 class Decoding:
-    """From packets to windows, for one connection after the other.
+    """The work from packets to windows, for one connection after the other.
 
     Attributes:
         counts: What the decoders have met.

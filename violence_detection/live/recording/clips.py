@@ -189,7 +189,7 @@ class Timestamps:
         self._last, self._arrived_s = -1, 0.0
 
     def next(self, packet: LivePacket) -> tuple[int, int]:
-        """Those of showing and decoding of a packet."""
+        """The times at which a packet is shown and decoded."""
         raw = packet.dts if packet.dts is not None else packet.pts
         longest = int(_LONGEST_STEP_S / self._unit_s)
         if self._offset is None:

@@ -1,4 +1,4 @@
-"""Who asks: sessions, tokens, and the person at this machine; and what a request may come from."""
+"""Authentication of requests: sessions, tokens, the person at this machine, and allowed origins."""
 
 import getpass
 from dataclasses import dataclass

@@ -139,7 +139,7 @@ class CostDifference:
     notes: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:
-        """As that of `OperatingCost`."""
+        """The keys of metrics.json, as `OperatingCost.to_json` has them."""
         return _to_json(self)
 
 

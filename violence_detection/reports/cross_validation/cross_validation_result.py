@@ -287,14 +287,14 @@ class CrossValidationResult:
 
     @property
     def kind_of_folds(self) -> str:
-        """Those of the first protocol in words: `grouped folds`, `folds by time`."""
+        """The folds of the first protocol in words: `grouped folds`, `folds by time`."""
         if self.by == BY_RECORDING:
             return f"{self.protocols[0].kind} folds"
         return "folds of a recording" if self.by == ONE_RECORDING else f"folds by {self.by}"
 
     @property
     def warnings(self) -> list[str]:
-        """Those of all protocols."""
+        """The warnings of all protocols."""
         pooled = [protocol.pooled for protocol in self.protocols]
         return [line for result in pooled if result for line in result.warnings]
 
