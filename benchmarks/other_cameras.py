@@ -1,4 +1,4 @@
-"""A run's worth at home and on cameras that it has not met: feature spaces, alone and together.
+"""Scores on a run's own dataset and on other cameras: feature spaces, alone and together.
 
     python benchmarks/other_cameras.py feature_cache/home feature_cache/elsewhere
 

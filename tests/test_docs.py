@@ -10,7 +10,7 @@ PACKAGE = ROOT / "violence_detection"
 PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 PLACES = [ROOT, ROOT / "tests", PACKAGE, *(path for path in PACKAGE.rglob("*") if path.is_dir())]
 # Not in the repository: packages to come, folders that the program makes, and data of tests.
-ABSENT = set("live/ serving/ tensorboard/ judged/ shared/ state/calibration/ windows.py".split())
+ABSENT = set("serving/ tensorboard/ judged/ shared/ state/calibration/ windows.py".split())
 PATH = re.compile(r"`([\w./-]+(?:\.py|/))`")  # `models/run.py`, `models/`
 MODULE = re.compile(r"`(violence_detection(?:\.\w+)+)`")
 

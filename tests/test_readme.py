@@ -76,7 +76,3 @@ def test_every_backbone_is_in_the_table():
 def test_scripts_of_the_readme_are_there():
     for path in re.findall(r"scripts/\w+", README):
         assert (ROOT / path).exists(), path
-
-
-def test_no_figure_is_left_open():
-    assert "@@" not in README

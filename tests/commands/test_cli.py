@@ -650,7 +650,7 @@ def test_wrong_usage_is_one_line_and_status_2(words, message, tmp_path, monkeypa
         ),
         (
             "evaluate gone",
-            "RUN must be a folder that train left. Received: gone (not there)",
+            "RUN must be a folder that train left. Received: gone (does not exist)",
         ),
         ("predict gone a.mp4", "RUN must be a folder that train left. Received: gone"),
     ],

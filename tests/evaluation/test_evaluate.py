@@ -327,7 +327,7 @@ def test_a_run_of_a_newer_version_is_refused(run, evaluate):
 
 
 def test_a_missing_folder_is_refused(tmp_path, evaluate):
-    with pytest.raises(RunError, match="folder that train left. Received: .* \\(not there\\)"):
+    with pytest.raises(RunError, match="folder that train left. Received: .* \\(does not exist\\)"):
         evaluate(tmp_path / "gone")
 
 

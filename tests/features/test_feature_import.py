@@ -365,7 +365,7 @@ def test_files_that_differ_or_are_of_no_kind_are_one_line(files, saved, clips, l
     assert "All files must have the same (T, D)" in files.refusal(saved, other)
     (tmp_path / "x.pkl").touch()
     assert "must end in .npy, .h5 or .hdf5" in files.refusal(tmp_path / "x.pkl")
-    assert "(not there)" in files.refusal(tmp_path / "gone.npy")
+    assert "(does not exist)" in files.refusal(tmp_path / "gone.npy")
 
 
 @pytest.mark.parametrize(

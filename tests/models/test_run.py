@@ -124,7 +124,7 @@ def test_a_run_has_the_name_of_a_folder(tmp_path, name):
 
 def test_a_folder_that_is_not_there_is_no_run(tmp_path):
     assert message_of(tmp_path / "x") == (
-        f"RUN must be a folder that train left. Received: {tmp_path}/x (not there)"
+        f"RUN must be a folder that train left. Received: {tmp_path}/x (does not exist)"
     )
 
 
@@ -133,9 +133,9 @@ def test_the_runs_that_are_there_are_named_where_none_was_meant(tmp_path, monkey
     second = tmp_path / "checkpoints" / "second"
     second.mkdir(parents=True)
     (second / "training_config.json").write_text("{}")
-    assert message_of("secnd").endswith("(not there). Did you mean checkpoints/second?")
-    assert message_of("other").endswith("(not there). Runs that are there: checkpoints/second")
-    assert message_of("checkpoints").endswith("). Runs that are there: checkpoints/second")
+    assert message_of("secnd").endswith("(does not exist). Did you mean checkpoints/second?")
+    assert message_of("other").endswith("(does not exist). Existing runs: checkpoints/second")
+    assert message_of("checkpoints").endswith("). Existing runs: checkpoints/second")
 
 
 @pytest.mark.parametrize("name", ["training_results.json", "best_model.keras"])

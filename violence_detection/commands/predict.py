@@ -75,12 +75,12 @@ def _caution_lines(videos: "Sequence[SourcePrediction]", limit: int = 3) -> list
     splits = {video.training_split for video in trained}
     verbs = {"train": "learned from", "validation": "was chosen on"}
     verb = " or ".join(text for split, text in verbs.items() if split in splits)
-    which = "this video: its probability says"
+    which = "this video: its probability is"
     if len(videos) > 1:
         names = ", ".join(video.path for video in trained[:limit])
         rest = f" and {len(trained) - limit} more" if trained[limit:] else ""
-        which = f"{len(trained)} of these videos ({names}{rest}): what it says of them says"
-    return [f"caution     the run {verb} {which} nothing about new footage"]
+        which = f"{len(trained)} of these videos ({names}{rest}): the probabilities are"
+    return [f"caution     the run {verb} {which} no evidence for new footage"]
 
 
 def _written_lines(paths: Sequence[Path], limit: int = 6) -> list[str]:

@@ -97,7 +97,7 @@ def run(settings: WatchConfig, shared: CommonFlags, cameras: str) -> None:
 @cameras_argument()
 @options_of(CommandConfig, writes=False)
 def check(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
-    """Open every camera of a file, and measure if this machine can judge them all.
+    """Open every camera of a file, and measure if this machine can score them all.
 
     A camera takes up to 15 seconds; up to 8 are opened at a time. Exits with status 3 if it finds
     something wrong."""

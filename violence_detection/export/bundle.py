@@ -177,7 +177,7 @@ class BundleStage:
             if not path.is_file():
                 raise WeightsError(
                     "The backbone's weights must be there; --weights gives their place. "
-                    f"Received: {path} (not there)"
+                    f"Received: {path} (does not exist)"
                 )
             paths.append(path)
         return paths

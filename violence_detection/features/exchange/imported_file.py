@@ -107,7 +107,7 @@ def open_imported(
         CacheError: If a file cannot be read, or is not of the shape and type above.
     """
     if not path.is_file():
-        raise CacheError(f"FILE must be a file of features. Received: {path} (not there)")
+        raise CacheError(f"FILE must be a file of features. Received: {path} (does not exist)")
     if path.suffix.lower() == ".npy":
         features = open_npy(path)
         count = _check_features(path, features)

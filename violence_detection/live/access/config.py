@@ -84,7 +84,7 @@ class RoleConfig(CommandConfig):
 
     role: str = option(
         "reviewer",
-        "viewer sees, reviewer judges and snoozes, admin sees settings and deeds too.",
+        "viewer sees, reviewer judges and snoozes, admin also sees settings and the audit log.",
         group="Data",
         choices=ROLES,
     )
@@ -99,8 +99,8 @@ class ChangeConfig(CommandConfig):
 
     role: str | None = option(
         None,
-        "viewer sees, reviewer judges and snoozes, admin sees settings and deeds too; default: the "
-        "role of before.",
+        "viewer sees, reviewer judges and snoozes, admin also sees settings and the audit log; "
+        "default: the role of before.",
         group="Data",
         choices=ROLES,
     )
