@@ -198,7 +198,7 @@ class Run:
         """
         run = cls(Path(folder).resolve())
         if not run.dir.is_dir():
-            reason = "a file" if run.dir.is_file() else "not there"
+            reason = "a file" if run.dir.is_file() else "does not exist"
             if run.dir.is_file() and run.dir.suffix.lower() in EXTENSIONS:
                 reason = "a video; are the arguments swapped? RUN comes first"
             near = "" if run.dir.is_file() else _runs_near(run.dir)
@@ -279,8 +279,8 @@ class Run:
 
 
 def _runs_near(folder: Path) -> str:
-    """The run that a folder which is none was most likely meant to name, else the newest runs in
-    it, beside it and in the default folder; empty if there are none."""
+    """The run that was most likely meant by a folder that is not a run, else the newest runs in it,
+    beside it and in the default folder; empty if there are none."""
     runs = {
         path.parent.resolve(): path.stat().st_mtime
         for place in (folder, folder.parent, _CHECKPOINT_DIR)
@@ -294,4 +294,4 @@ def _runs_near(folder: Path) -> str:
         return ""
     shown = ", ".join(units.shown_path(run) for run in newest[:_MOST_NAMED])
     more = f" and {len(newest) - _MOST_NAMED} more" if newest[_MOST_NAMED:] else ""
-    return f". Runs that are there: {shown}{more}"
+    return f". Existing runs: {shown}{more}"
