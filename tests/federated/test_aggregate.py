@@ -16,7 +16,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.federated import update_file
 from violence_detection.federated.aggregate import AggregateStage, InitStage
 from violence_detection.federated.config import AggregateConfig, InitConfig, UpdateConfig
-from violence_detection.federated.coordinator import Coordinator
+from violence_detection.federated.coordinator import FederationCoordinator
 from violence_detection.federated.federation import read_federation
 from violence_detection.federated.site import UpdateStage
 from violence_detection.models.classifier import load_model
@@ -181,7 +181,7 @@ def test_a_dry_run_counts_the_videos_of_two_sites_once(site_dirs, tmp_path):
     assert len(plan["updates"]) == 1 and "its videos are those of" in left_out["reason"]
     with pytest.raises(TrainingError, match="2 or more sites. Received: 1"):
         stage_of(updates, tmp_path, min_sites=2).prepare()
-    assert Coordinator.open(tmp_path / "run").sites == {}
+    assert FederationCoordinator.open(tmp_path / "run").sites == {}
 
 
 def test_a_round_without_a_usable_update_stays_open_and_fails(federation):
@@ -189,7 +189,7 @@ def test_a_round_without_a_usable_update_stays_open_and_fails(federation):
     words = ["federate", "aggregate", str(folder / "none.npz"), "--run", "run"]
     done = CliRunner().invoke(cli.main, [*words, "--checkpoint-dir", str(folder)])
     assert done.exit_code == 1 and "none.npz: it cannot be read" in done.stderr
-    assert Coordinator.open(folder / "run").federation.round == 1
+    assert FederationCoordinator.open(folder / "run").federation.round == 1
 
 
 def test_a_good_update_after_a_bad_one_of_the_same_site_counts(federation):
@@ -202,7 +202,7 @@ def test_a_good_update_after_a_bad_one_of_the_same_site_counts(federation):
 
 def _number(folder: Path, update: Path) -> int:
     site = update_file.decode_facts(update.read_bytes())["site"]
-    return Coordinator.open(folder / "run").sites[site].number
+    return FederationCoordinator.open(folder / "run").sites[site].number
 
 
 def test_a_round_without_enough_updates_stays_open(federation):
@@ -221,7 +221,7 @@ def test_a_kill_between_the_files_of_a_round_loses_nothing(federation, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Coordinator, "save", killed)
+        patch.setattr(FederationCoordinator, "save", killed)
         with pytest.raises(KeyboardInterrupt):
             aggregate(updates, folder)
     closed = aggregate(updates, folder)  # the same updates are still of the present round

@@ -13,8 +13,8 @@ from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.capturing.video_sender import VideoSender
 from violence_detection.live.processes.capture_messages import CameraVideo
 from violence_detection.live.watching import camera_videos
-from violence_detection.live.watching.camera_videos import CameraVideos, VideoPart
-from violence_detection.live.web.live_video import LiveVideo
+from violence_detection.live.watching.camera_videos import CameraVideos, LiveVideoPart
+from violence_detection.live.web.live_video import LiveVideoRelay
 from violence_detection.video.live_source import StreamInfo
 
 
@@ -54,7 +54,7 @@ def brightness(content: bytes) -> list[int]:
 def test_who_comes_later_begins_with_the_newest_key_frame():
     camera = Camera()
     camera.receive(0, 5)
-    assert camera.videos.part("door", 0, 0) == VideoPart(0, 0) and camera.orders == ["door"]
+    assert camera.videos.part("door", 0, 0) == LiveVideoPart(0, 0) and camera.orders == ["door"]
     camera.sender.order(60.0)
     camera.receive(5, 14)
     first = camera.videos.part("door", 0, 0)
@@ -125,8 +125,8 @@ def test_what_is_kept_is_bounded_and_nonsense_is_left_out(monkeypatch):
 
 
 def test_viewers_are_counted_and_leave():
-    part = VideoPart(3, 1, b"x").to_bytes()
-    live = LiveVideo(lambda camera, stream, after: part, first_s=0.0)
+    part = LiveVideoPart(3, 1, b"x").to_bytes()
+    live = LiveVideoRelay(lambda camera, stream, after: part, first_s=0.0)
 
     async def look() -> None:
         streams = [await live.open("door") for _ in range(4)]
@@ -139,6 +139,8 @@ def test_viewers_are_counted_and_leave():
         await anext(await live.open("door"))
 
     asyncio.run(look())
-    empty = LiveVideo(lambda camera, stream, after: VideoPart(0, 0).to_bytes(), first_s=0.0)
+    empty = LiveVideoRelay(
+        lambda camera, stream, after: LiveVideoPart(0, 0).to_bytes(), first_s=0.0
+    )
     with pytest.raises(HTTPException, match="404"):
         asyncio.run(empty.open("door"))

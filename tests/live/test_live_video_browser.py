@@ -11,7 +11,7 @@ from violence_detection.live.access.config import WebSettings
 from violence_detection.live.capturing.packet_ring import PacketRing
 from violence_detection.live.capturing.video_sender import VideoSender
 from violence_detection.live.watching.camera_videos import CameraVideos
-from violence_detection.live.web.live_video import LiveVideo
+from violence_detection.live.web.live_video import LiveVideoRelay
 from violence_detection.video.live_source import StreamInfo
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -87,7 +87,7 @@ def browser():
 
 def test_the_video_of_a_camera_plays_on_its_page(page, address, browser):
     with Camera() as camera:
-        page.video = LiveVideo(lambda *asked: camera.videos.part(*asked).to_bytes())
+        page.video = LiveVideoRelay(lambda *asked: camera.videos.part(*asked).to_bytes())
         tab = browser.new_page()
         errors = []
         tab.on("pageerror", lambda error: errors.append(error))
@@ -102,7 +102,9 @@ def test_the_video_of_a_camera_plays_on_its_page(page, address, browser):
 
 def test_pictures_are_shown_of_what_browsers_do_not_play(page, address, browser):
     with Camera("hevc") as camera:
-        page.video = LiveVideo(lambda *asked: camera.videos.part(*asked).to_bytes(), first_s=0.5)
+        page.video = LiveVideoRelay(
+            lambda *asked: camera.videos.part(*asked).to_bytes(), first_s=0.5
+        )
         tab = browser.new_page()
         tab.goto(f"{address}/cameras/door")
         tab.wait_for_timeout(3000)

@@ -12,7 +12,7 @@ import pytest
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.live.notifiers.mqtt import Mqtt
-from violence_detection.live.notifying.delivery import CameraState, ShownCamera
+from violence_detection.live.notifying.delivery import PublishedCameraState, ShownCamera
 from violence_detection.live.storage.messages import Message
 
 MOSQUITTO = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
@@ -149,7 +149,7 @@ def test_discovery_can_be_off_and_prefixes_differ(client, snoozed):
 
 
 def test_states_are_retained_and_sent_again_to_a_new_broker(client, notifier):
-    state = CameraState(is_up=True, is_violent=True, snooze_min=5)
+    state = PublishedCameraState(is_up=True, is_violent=True, snooze_min=5)
     notifier.show("door", state)
     assert client.published == []
     client.connect_now()
@@ -159,7 +159,7 @@ def test_states_are_retained_and_sent_again_to_a_new_broker(client, notifier):
     client.published.clear()
     notifier.show("door", state)
     assert client.published == [], "what did not change is not published"
-    notifier.show("door", CameraState(is_up=False, is_violent=True, snooze_min=5))
+    notifier.show("door", PublishedCameraState(is_up=False, is_violent=True, snooze_min=5))
     assert client.published == [(f"{base}/state", "down", 1, True)]
 
 
@@ -167,7 +167,7 @@ def test_scores_are_published_once_a_second_where_they_are_set(client, snoozed):
     notifier = build(client, snoozed, with_scores=True)
     client.connect_now()
     for _ in range(5):
-        notifier.show("door", CameraState(is_up=True, score=0.25))
+        notifier.show("door", PublishedCameraState(is_up=True, score=0.25))
     scores = [text for topic, text, *_ in client.published if topic.endswith("door/score")]
     assert scores == ["0.250"]
 
@@ -311,7 +311,7 @@ def test_a_broker_that_is_away_for_a_while_gets_all_once(tmp_path, snoozed):
     try:
         assert wait_for(lambda: send(notifier).state == "delivered")
         assert wait_for(lambda: ("violence-detection/status", b"online") in seen)
-        notifier.show("door", CameraState(is_up=True, is_violent=True))
+        notifier.show("door", PublishedCameraState(is_up=True, is_violent=True))
         listener.publish("violence-detection/door/snooze/set", "10", qos=1)
         assert wait_for(lambda: snoozed == [("door", 10)])
         broker.kill()

@@ -18,7 +18,7 @@ from violence_detection.live.storage.event_records import (
     StoredEvent,
 )
 from violence_detection.live.storage.event_store import EventStore
-from violence_detection.live.watching.camera_videos import VideoPart
+from violence_detection.live.watching.camera_videos import LiveVideoPart
 from violence_detection.live.web.page_state import WatchPage
 from violence_detection.live.web.sign_in import SignIn
 from violence_detection.live.web.verdict_labels import VerdictLabels
@@ -64,7 +64,7 @@ class DrawnSupervisor:
         return self.pictures.get(camera, b"")
 
     def video(self, camera: str, stream: int, after: int) -> bytes:
-        return VideoPart(1, after + 1, b"" if stream else b"video").to_bytes()
+        return LiveVideoPart(1, after + 1, b"" if stream else b"video").to_bytes()
 
     def acknowledge(self, event: str, by: str) -> bool:
         return self.store.acknowledge(event, by=by)

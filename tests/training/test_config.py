@@ -60,7 +60,7 @@ def test_invalid_machines_are_refused(settings, message):
 )
 def test_settings_for_one_machine_are_refused_on_several(settings, message):
     with pytest.raises(ConfigError, match=rf"of 2 machines \(--hosts\) {message}"):
-        run_setup.find_cluster(
+        run_setup.training_cluster(
             ("a:1", "b:1"),
             0,
             **{"features": "/f", "run": "run", "virtual_devices": None, "members": 1, **settings},

@@ -13,7 +13,7 @@ from violence_detection.video import clip_reader
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.decoding import seeking
 from violence_detection.video.decoding.decoder import open_video
-from violence_detection.video.decoding.seeking import Timeline
+from violence_detection.video.decoding.seeking import FrameTimes
 
 X264 = {"g": 24, "keyint_min": 24, "sc_threshold": 0}
 VARYING = [index + 7 * (index // 20) + index % 2 // 2 for index in range(90)]
@@ -102,20 +102,20 @@ def test_a_video_that_is_cut_at_its_start_has_no_timeline(made, tmp_path):
 def test_a_frame_with_another_time_is_unreachable(made):
     path = made("b-frames.mp4")
     timeline = seeking.read_timeline(path)
-    moved = Timeline(timeline.times_s + 0.013, timeline.key_frames)
+    moved = FrameTimes(timeline.times_s + 0.013, timeline.key_frames)
     for wanted in ([5], [80]):
         with open_video(path) as video, pytest.raises(seeking.Unreachable):
             list(moved.visit(video, wanted))
 
 
 def test_seeking_is_cheaper_for_few_frames_far_apart():
-    timeline = Timeline(np.arange(9000) / 25, np.arange(0, 9000, 50))
+    timeline = FrameTimes(np.arange(9000) / 25, np.arange(0, 9000, 50))
     assert timeline.is_cheaper([4000])
     assert timeline.is_cheaper(range(0, 9000, 450))
     assert timeline.is_cheaper(range(8000, 8100))
     assert not timeline.is_cheaper(range(0, 9000, 60))
     assert not timeline.is_cheaper(range(9000))
-    one_group = Timeline(np.arange(9000) / 25, np.array([0]))
+    one_group = FrameTimes(np.arange(9000) / 25, np.array([0]))
     assert not one_group.is_cheaper([100, 8000])
 
 
@@ -128,8 +128,10 @@ def test_a_clip_is_the_same_however_it_is_read(made, monkeypatch, name, part, st
     forwards = reader.read(made(name), *part)
     monkeypatch.setattr(clip_reader, "_LONG_FRAMES", 0)
     monkeypatch.setattr(seeking, "_MAX_DECODED_FRACTION", 99)
-    visits, visit = [], Timeline.visit
-    monkeypatch.setattr(Timeline, "visit", lambda *arguments: visits.append(1) or visit(*arguments))
+    visits, visit = [], FrameTimes.visit
+    monkeypatch.setattr(
+        FrameTimes, "visit", lambda *arguments: visits.append(1) or visit(*arguments)
+    )
     sought = reader.read(made(name), *part)
     assert bool(visits) == (not name.endswith("avi"))
     np.testing.assert_array_equal(sought.images, forwards.images)
@@ -151,5 +153,5 @@ def test_a_video_whose_frames_cannot_be_reached_is_read_forwards(made, monkeypat
         raise error
         yield
 
-    monkeypatch.setattr(Timeline, "visit", unreachable)
+    monkeypatch.setattr(FrameTimes, "visit", unreachable)
     np.testing.assert_array_equal(reader.read(made("b-frames.mp4")).images, forwards.images)

@@ -10,14 +10,14 @@ from violence_detection.datasets.videos import Video
 from violence_detection.evaluation.mistakes.frame_images import frame_images
 from violence_detection.features.checking import folder_findings
 from violence_detection.features.checking.folder_check import InspectedFolder
-from violence_detection.reports.dataset_report import Dataset, ShownPair, ShownVideo
+from violence_detection.reports.dataset_report import DatasetPage, ShownPair, ShownVideo
 from violence_detection.units import counted
 from violence_detection.video.video_file import VideoPart
 
 _SHOWN = 12  # recordings of a class, and pairs
 
 
-def overview(inspected: InspectedFolder, *, blur: bool) -> Dataset:
+def overview(inspected: InspectedFolder, *, blur: bool) -> DatasetPage:
     """The content of the page; reads a frame of a video of up to 12 recordings a class, and of up
     to 12 pairs of near-duplicates.
 
@@ -48,7 +48,7 @@ def overview(inspected: InspectedFolder, *, blur: bool) -> Dataset:
         return ShownVideo(video.key, caption, images[video.key])
 
     split = training_readiness.planned_split(videos, SplitConfig()) if videos else {}
-    return Dataset(
+    return DatasetPage(
         name=inspected.folder.root.resolve().name,
         check=inspected.check,
         recordings=len({video.group for video in videos}),

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Dataset:
+class DatasetFeatures:
     """Features of one dataset.
 
     Attributes:
@@ -162,7 +162,7 @@ class CrossDatasetStage:
         }
         return StudyIdentity(digests, self._config.as_dict())
 
-    def _train(self, trained_on: Dataset) -> Run:
+    def _train(self, trained_on: DatasetFeatures) -> Run:
         """The run on a dataset; an interrupted one is resumed."""
         import keras
 
@@ -198,7 +198,7 @@ class CrossDatasetStage:
         return result
 
 
-def open_datasets(features: Sequence[str], normal_class: str | None) -> list[Dataset]:
+def open_datasets(features: Sequence[str], normal_class: str | None) -> list[DatasetFeatures]:
     """Opens the features of datasets that can be compared.
 
     Args:
@@ -210,7 +210,7 @@ def open_datasets(features: Sequence[str], normal_class: str | None) -> list[Dat
         CacheError: If features are missing, of different spaces, or of classes that cannot be
             matched.
     """
-    datasets = [Dataset.open(folder, normal_class) for folder in features]
+    datasets = [DatasetFeatures.open(folder, normal_class) for folder in features]
     names = [item.name for item in datasets]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if len(datasets) < 2 or repeated:
@@ -234,7 +234,7 @@ def open_datasets(features: Sequence[str], normal_class: str | None) -> list[Dat
     return datasets
 
 
-def _shared_video_warnings(datasets: Sequence[Dataset]) -> Iterator[str]:
+def _shared_video_warnings(datasets: Sequence[DatasetFeatures]) -> Iterator[str]:
     """A line for each pair of datasets with identical videos."""
     for first, second in itertools.combinations(datasets, 2):
         if shared := first.digests & second.digests:
@@ -244,7 +244,9 @@ def _shared_video_warnings(datasets: Sequence[Dataset]) -> Iterator[str]:
             )
 
 
-def _cell(run: Run, trained_on: Dataset, scored_on: Dataset, *, resamples: int, seed: int) -> Cell:
+def _cell(
+    run: Run, trained_on: DatasetFeatures, scored_on: DatasetFeatures, *, resamples: int, seed: int
+) -> Cell:
     """Scores of a run on another dataset, or on the test videos of its own.
 
     Args:

@@ -6,7 +6,7 @@ from violence_detection.system import devices
 from violence_detection.training.config import TrainConfig
 
 
-def open_features(train: TrainConfig) -> FeatureCache:
+def open_study_features(train: TrainConfig) -> FeatureCache:
     """Opens the features, and imports TensorFlow as this program needs it.
 
     Args:

@@ -34,7 +34,7 @@ class StreamSpec(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WindowImages:
+class CheckWindowImages:
     """The images of one window, uint8 (T, K, S, S, 3) each, made by OpenCV as extraction does.
 
     Attributes:
@@ -61,7 +61,7 @@ class CheckWindow:
         fps: Their rate, frames per second.
     """
 
-    images: WindowImages
+    images: CheckWindowImages
     frames: Path
     fps: float
 
@@ -198,7 +198,7 @@ def _make_window(
     elif differs_in_rate:
         of_given = resampled
     np.save(path, np.stack(given)[None, ..., ::-1])
-    return CheckWindow(WindowImages(of_own, resized, resampled, of_given), path, given_fps)
+    return CheckWindow(CheckWindowImages(of_own, resized, resampled, of_given), path, given_fps)
 
 
 def resize_frames(frames: Sequence[np.ndarray], height: int, width: int) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ExportError
-from violence_detection.export.check_windows import CheckWindow, WindowImages
+from violence_detection.export.check_windows import CheckWindow, CheckWindowImages
 from violence_detection.export.graphs import classifier_graph
 from violence_detection.export.weight_compression import compress
 from violence_detection.features.backbone_weights import (
@@ -180,7 +180,7 @@ class Converter:
         compress(copy, prune=self._request.prune, cluster=self._request.cluster)
         return copy
 
-    def predict_window(self, images: WindowImages) -> WindowPredictions:
+    def predict_window(self, images: CheckWindowImages) -> WindowPredictions:
         """The predictions of both models for a window."""
         rows = [images.own, images.resized, images.resampled, images.given]
         features = [None if row is None else self._encode_by_run(row) for row in rows]

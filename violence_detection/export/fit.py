@@ -14,7 +14,7 @@ from violence_detection import registry
 from violence_detection.errors import ConfigError, ExportError, ViolenceDetectionError
 from violence_detection.export.config import ExportConfig
 from violence_detection.export.export import ExportStage, write_model_card
-from violence_detection.export.fit_folder import FitFolder, MeasuredFile, Outcome
+from violence_detection.export.fit_folder import ExportOutcome, FitFolder, MeasuredFile
 from violence_detection.export.fit_limits import Limit, parse_limits, unmet
 from violence_detection.models.run import Run
 from violence_detection.system import files, provenance
@@ -29,7 +29,7 @@ _DISTILLED = "distilled"
 
 
 @dataclass(frozen=True)
-class Variant:
+class ExportVariant:
     """A way to export a run.
 
     Attributes:
@@ -169,53 +169,53 @@ class FitStage:
             if place.exists():
                 raise ConfigError(_replaces(place))
 
-    def _list_variants(self) -> Iterator[Variant]:
+    def _list_variants(self) -> Iterator[ExportVariant]:
         config, record = self._config, self._run.record()
         part = registry.module("formats", config.format)
         *_, smallest = precisions = list(part.TOLERANCES)
         for precision in precisions:
-            yield Variant(precision, {"precision": precision})
+            yield ExportVariant(precision, {"precision": precision})
         words = "" if smallest == "float32" else f"{smallest}, "
         few = {"precision": smallest}
-        yield Variant(f"{words}half pruned", few | {"prune": _PRUNED})
-        yield Variant(f"{words}{_CLUSTERED} values a layer", few | {"cluster": _CLUSTERED})
+        yield ExportVariant(f"{words}half pruned", few | {"prune": _PRUNED})
+        yield ExportVariant(f"{words}{_CLUSTERED} values a layer", few | {"cluster": _CLUSTERED})
         small = {"prune": _PRUNED, "cluster": _CLUSTERED}
-        yield Variant(f"{words}half pruned, {_CLUSTERED} values", few | small)
+        yield ExportVariant(f"{words}half pruned, {_CLUSTERED} values", few | small)
         frames = record.frame_format
         if config.scope == "end-to-end" and frames and config.height is None:
             height, width = (max(16, side // 4 * 2) for side in (frames.height, frames.width))
             size = {"height": height, "width": width}
             if not part.ANY_SIZE and config.fps is None:
-                yield Variant(f"{words}frames of {width}x{height}", few | size)
+                yield ExportVariant(f"{words}frames of {width}x{height}", few | size)
             elif part.ANY_SIZE:
-                yield Variant(f"{words}frames of {width}x{height} alone", few | size)
+                yield ExportVariant(f"{words}frames of {width}x{height} alone", few | size)
         if record.settings.get("head") != _SMALL_HEAD and not record.settings.get("one_class"):
-            yield Variant(f"head {_SMALL_HEAD}, distilled", {}, distilled=True)
+            yield ExportVariant(f"head {_SMALL_HEAD}, distilled", {}, distilled=True)
             if words:
-                yield Variant(f"{words}head {_SMALL_HEAD}, distilled", few, distilled=True)
+                yield ExportVariant(f"{words}head {_SMALL_HEAD}, distilled", few, distilled=True)
 
     def _asked(self, changed: dict[str, Any]) -> ExportConfig:
         return self._config.with_settings(fit=None, **changed)
 
-    def _outcome_of(self, variant: Variant, number: int) -> Outcome:
+    def _outcome_of(self, variant: ExportVariant, number: int) -> ExportOutcome:
         """Exports a variant; its outcome is kept unless another try may end otherwise.
 
         Raises:
             ViolenceDetectionError: If it is the first, the run as it is, and fails.
         """
         try:
-            outcome = Outcome(self._export(variant, number))
+            outcome = ExportOutcome(self._export(variant, number))
         except ViolenceDetectionError as error:
             if number == 1:
                 self._tried.remove()
                 raise
-            outcome = Outcome(None, str(error))
+            outcome = ExportOutcome(None, str(error))
             if not isinstance(error, ExportError):
                 return outcome
         self._tried.keep(number, outcome)
         return outcome
 
-    def _export(self, variant: Variant, number: int) -> MeasuredFile:
+    def _export(self, variant: ExportVariant, number: int) -> MeasuredFile:
         """Exports a variant, and measures the file."""
         folder = self._tried.of_variant(number)
         shutil.rmtree(folder, ignore_errors=True)
@@ -255,7 +255,7 @@ class FitStage:
             train_classifier(TrainConfig.from_settings(settings, given=changed))
         return str(student.dir)
 
-    def _compared(self, name: str, outcome: Outcome, own: MeasuredFile) -> TriedVariant:
+    def _compared(self, name: str, outcome: ExportOutcome, own: MeasuredFile) -> TriedVariant:
         """A row of the table; `own` is the file of the run as it is."""
         file = outcome.file
         if file is None:
@@ -293,7 +293,7 @@ class FitStage:
         files.write_json(self._output / "fit.json", fit.to_json())
         return fit
 
-    def _move(self, file: MeasuredFile, variant: Variant) -> str:
+    def _move(self, file: MeasuredFile, variant: ExportVariant) -> str:
         """Moves a tried export into the folder of exports; its file there."""
         source, run = file.path.parent, self._run
         folder = self._output / source.name

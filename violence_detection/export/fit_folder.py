@@ -42,7 +42,7 @@ class MeasuredFile:
     auc_of_run: float | None
 
 
-class Outcome(NamedTuple):
+class ExportOutcome(NamedTuple):
     """The outcome of a variant: a file, or the reason why there is none."""
 
     file: MeasuredFile | None
@@ -103,18 +103,18 @@ class FitFolder:
         """The run with a distilled head."""
         return self.dir / "distilled" / "run"
 
-    def read(self, number: int) -> Outcome | None:
+    def read(self, number: int) -> ExportOutcome | None:
         """The outcome of an earlier start; None if that was not completed."""
         folder = self.of_variant(number)
         if not (folder / _OUTCOME).is_file():
             return None
         row = files.read_json(folder / _OUTCOME)
         if error := row.get("error"):
-            return Outcome(None, error)
+            return ExportOutcome(None, error)
         path = folder / row.pop("path")
-        return Outcome(MeasuredFile(path, **row)) if path.exists() else None
+        return ExportOutcome(MeasuredFile(path, **row)) if path.exists() else None
 
-    def keep(self, number: int, outcome: Outcome) -> None:
+    def keep(self, number: int, outcome: ExportOutcome) -> None:
         """Records an outcome, so that it is not tried again; a file is below `of_variant`."""
         folder, row = self.of_variant(number), {"error": outcome.error}
         if outcome.file:

@@ -8,7 +8,7 @@ from typing import Any
 from violence_detection.errors import ConfigError
 from violence_detection.federated import federated_run
 from violence_detection.federated.config import AggregateConfig, InitConfig
-from violence_detection.federated.coordinator import STATE_NAME, Coordinator
+from violence_detection.federated.coordinator import STATE_NAME, FederationCoordinator
 from violence_detection.federated.federation import Federation
 from violence_detection.federated.round_record import RoundRecord
 from violence_detection.models.run import Run
@@ -47,7 +47,7 @@ class InitStage:
         """Writes the federation; returns its run, and the file to send to the sites."""
         self.prepare()
         files.ensure_writable(self._run.dir)
-        coordinator = Coordinator(
+        coordinator = FederationCoordinator(
             self._run.dir, Federation.new(self._config.federation, seed=self._config.seed), {}, []
         )
         with coordinator.lock():
@@ -109,7 +109,7 @@ class AggregateStage:
         """The updates that would count, and those that would not; writes nothing.
 
         Raises:
-            ConfigError, EvidenceError, TrainingError: See `Coordinator.examine_round`; or if the
+            ConfigError, EvidenceError, TrainingError: See `FederationCoordinator.examine_round`; or if the
                 run has no federation, or it is finished.
         """
         coordinator = self._opened()
@@ -131,12 +131,12 @@ class AggregateStage:
         """Closes the round; after the last, writes the run.
 
         Raises:
-            ConfigError, EvidenceError, TrainingError: See `Coordinator.close_round`.
+            ConfigError, EvidenceError, TrainingError: See `FederationCoordinator.close_round`.
         """
         opened, record = self._opened(), None
         with opened.lock():
             # Another process may have closed the round meanwhile.
-            coordinator = Coordinator.open(opened.folder)
+            coordinator = FederationCoordinator.open(opened.folder)
             if not coordinator.is_finished:
                 record = coordinator.close_round(self._paths, min_sites=self._config.min_sites)
             results = None
@@ -150,9 +150,9 @@ class AggregateStage:
             results,
         )
 
-    def _opened(self) -> Coordinator:
+    def _opened(self) -> FederationCoordinator:
         run = Run.named(Path(self._config.checkpoint_dir), self._config.run)
-        coordinator = Coordinator.open(run.dir)
+        coordinator = FederationCoordinator.open(run.dir)
         if run.finished and not self._force:
             raise ConfigError(
                 f"A federation must have a round that is open. Received: {run.dir} (finished)"

@@ -70,7 +70,7 @@ class RoundOutcome:
     scores: ScoreHistogram | None
 
 
-class Coordinator:
+class FederationCoordinator:
     """A federation in its folder.
 
     Attributes:

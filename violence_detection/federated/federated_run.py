@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.federated.coordinator import Coordinator
+from violence_detection.federated.coordinator import FederationCoordinator
 from violence_detection.federated.federation import MODEL_NAME
 from violence_detection.federated.score_histogram import ScoreHistogram
 from violence_detection.models.classifier import load_model
@@ -25,7 +25,7 @@ from violence_detection.units import counted
 ELSEWHERE = "at the sites of the federation"  # where a run names its features and its videos
 
 
-def finish_run(coordinator: Coordinator) -> TrainingResults:
+def finish_run(coordinator: FederationCoordinator) -> TrainingResults:
     """Writes the run of a federation whose last round is closed; returns its results."""
     from violence_detection.training.saving.checkpoint import save_classifier
 
@@ -85,7 +85,7 @@ def _scores(histogram: ScoreHistogram, asked: str | None, classes: tuple[str, ..
     )
 
 
-def _warnings(coordinator: Coordinator, scores: RunScores) -> list[str]:
+def _warnings(coordinator: FederationCoordinator, scores: RunScores) -> list[str]:
     """A line for each thing that is odd about the federation."""
     lines, last = [], coordinator.rounds[-1]
     if not scores.validation.videos:
@@ -106,7 +106,7 @@ def _warnings(coordinator: Coordinator, scores: RunScores) -> list[str]:
     return lines
 
 
-def _history(coordinator: Coordinator) -> list[dict[str, Any]]:
+def _history(coordinator: FederationCoordinator) -> list[dict[str, Any]]:
     """A row for each round of training: the loss in it, and validation after it, which the sites
     measure at the start of the next."""
     rows = []
@@ -118,7 +118,7 @@ def _history(coordinator: Coordinator) -> list[dict[str, Any]]:
     return rows
 
 
-def _speed(coordinator: Coordinator) -> float:
+def _speed(coordinator: FederationCoordinator) -> float:
     """Videos in a second and site, the median over rounds and sites."""
     epochs = coordinator.federation.settings.local_epochs
     rates = [
@@ -130,14 +130,14 @@ def _speed(coordinator: Coordinator) -> float:
     return float(np.median(rates)) if rates else 0.0
 
 
-def _videos(coordinator: Coordinator) -> dict[str, int]:
+def _videos(coordinator: FederationCoordinator) -> dict[str, int]:
     return {
         split: sum(site.videos[split] for site in coordinator.sites.values())
         for split in ("train", "validation", "test")
     }
 
 
-def _record(coordinator: Coordinator) -> Mapping[str, Any]:
+def _record(coordinator: FederationCoordinator) -> Mapping[str, Any]:
     """The content of training_config.json; it names no path, no video and no recording."""
     federation, sites = coordinator.federation, coordinator.sites.values()
     pool, settings = federation.pool, federation.settings

@@ -12,7 +12,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.federated import federated_run
 from violence_detection.federated.config import SimulateConfig, is_site_name
-from violence_detection.federated.coordinator import STATE_NAME, Coordinator
+from violence_detection.federated.coordinator import STATE_NAME, FederationCoordinator
 from violence_detection.federated.federation import Federation
 from violence_detection.federated.round_record import FederatedSite, LeftOut, RoundRecord
 from violence_detection.federated.site import Site
@@ -144,17 +144,17 @@ class SimulationStage:
             str(coordinator.table),
         )
 
-    def _open_or_begin(self, folder: Path) -> Coordinator:
+    def _open_or_begin(self, folder: Path) -> FederationCoordinator:
         if (folder / STATE_NAME).is_file():
-            return Coordinator.open(folder)
+            return FederationCoordinator.open(folder)
         config = self._config
-        coordinator = Coordinator(
+        coordinator = FederationCoordinator(
             folder, Federation.new(config.federation, seed=config.seed), {}, []
         )
         coordinator.begin()
         return coordinator
 
-    def _run_rounds(self, coordinator: Coordinator) -> None:
+    def _run_rounds(self, coordinator: FederationCoordinator) -> None:
         config, folder = self._config, coordinator.folder
         device_setup = devices.start(seed=config.seed, **config.devices.as_dict())
         names = config.listed_names or [None] * len(self._clients)
@@ -185,7 +185,9 @@ class SimulationStage:
                 shutil.rmtree(updates, ignore_errors=True)
 
 
-def _answer(site: Site, coordinator: Coordinator, site_id: str, path: Path) -> list[LeftOut]:
+def _answer(
+    site: Site, coordinator: FederationCoordinator, site_id: str, path: Path
+) -> list[LeftOut]:
     """Writes the update of a site, if an earlier start has not; the failure, if it fails."""
     if path.is_file():
         return []
@@ -201,7 +203,7 @@ def _answer(site: Site, coordinator: Coordinator, site_id: str, path: Path) -> l
     return []
 
 
-def _round_text(coordinator: Coordinator) -> str:
+def _round_text(coordinator: FederationCoordinator) -> str:
     """The last validation loss over the sites: `round 3, val_loss 0.412`."""
     values = [record.mean("val_loss") for record in coordinator.rounds]
     known = [value for value in values if value is not None]

@@ -108,7 +108,7 @@ def build_classifier(
         from violence_detection.models import segment_bags
 
         segment_bags.check_outputs(output_set.names)
-        examples = segment_bags.segments_of(features, _EXAMPLES)
+        examples = segment_bags.segment_clips(features, _EXAMPLES)
         encoded = segment_bags.encode_bags(head, examples, recurrence=recurrence)
     else:
         examples = every_example(features)

@@ -94,7 +94,7 @@ def encode_bags(head: str, examples: np.ndarray, *, recurrence: str) -> Encoded:
     )
 
 
-def segments_of(features: np.ndarray, most: int) -> np.ndarray:
+def segment_clips(features: np.ndarray, most: int) -> np.ndarray:
     """Segments of evenly spaced videos as clips, float16 (M, T, D), M <= about `most`.
 
     Args:

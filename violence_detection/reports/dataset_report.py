@@ -62,7 +62,7 @@ class ShownPair:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class DatasetPage:
     """The content of the page.
 
     Attributes:
@@ -88,7 +88,7 @@ class Dataset:
     blurred: bool
 
 
-def write_report(path: Path, dataset: Dataset) -> None:
+def write_report(path: Path, dataset: DatasetPage) -> None:
     """Writes a page that needs no network, no script and no other file.
 
     Args:
@@ -129,7 +129,7 @@ def _verdict(check: FolderCheck) -> Finding:
     return Finding("good", "No problems found")
 
 
-def _findings(dataset: Dataset) -> list[Finding]:
+def _findings(dataset: DatasetPage) -> list[Finding]:
     check = dataset.check
     findings = [Finding("bad", f"Training: {text}") for text in check.training]
     if check.recordings_warning:
@@ -148,7 +148,7 @@ def _findings(dataset: Dataset) -> list[Finding]:
     return findings + _interval_findings(dataset)
 
 
-def _interval_findings(dataset: Dataset) -> list[Finding]:
+def _interval_findings(dataset: DatasetPage) -> list[Finding]:
     """The exactness of an accuracy with so many recordings, and how many more it takes."""
     videos, recordings = dataset.check.readable, dataset.recordings
     if not videos:

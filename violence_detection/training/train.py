@@ -212,7 +212,7 @@ class TrainingStage:
         self._initial_weights = InitialWeights.find(
             config.init_from, self._run, head=config.model.head, resume=config.resume
         )
-        self._cluster = run_setup.find_cluster(
+        self._cluster = run_setup.training_cluster(
             config.addresses,
             config.rank,
             features=config.features,

@@ -41,7 +41,7 @@ class CorruptionTask(NamedTuple):
     condition: str
 
 
-class Outcome(NamedTuple):
+class CorruptionResult(NamedTuple):
     """The result of a task: features, float16 (T, D), or the reason why there are none."""
 
     task: CorruptionTask
@@ -105,7 +105,7 @@ def extract_corrupted_features(
     seed: int,
     workers: int | None,
     timeout_s: float,
-) -> Iterator[Outcome]:
+) -> Iterator[CorruptionResult]:
     """Features of corrupted videos, in the order in which they are ready.
 
     Args:
@@ -120,7 +120,7 @@ def extract_corrupted_features(
     Raises:
         ViolenceDetectionError: If a copy cannot be written.
     """
-    failed: list[Outcome] = []
+    failed: list[CorruptionResult] = []
 
     def read(task: CorruptionTask, call: ProcessPool) -> tuple[CorruptionTask, Clip | str]:
         copy = folder / f"altered{files.temporary_mark()}.avi"
@@ -142,7 +142,7 @@ def extract_corrupted_features(
     def clips() -> Iterator[tuple[CorruptionTask, np.ndarray]]:
         for task, clip in results:
             if isinstance(clip, str):
-                failed.append(Outcome(task, None, clip))
+                failed.append(CorruptionResult(task, None, clip))
             else:
                 yield task, clip.images
 
@@ -156,13 +156,13 @@ def extract_corrupted_features(
     with contextlib.closing(results):
         for task, features in extractor.encode_clips(clips()):
             if np.isfinite(features).all():
-                yield Outcome(task, features)
+                yield CorruptionResult(task, features)
             else:
-                yield Outcome(task, None, "its features are not finite in float16")
+                yield CorruptionResult(task, None, "its features are not finite in float16")
             yield from _drain(failed)
         yield from _drain(failed)
 
 
-def _drain(outcomes: list[Outcome]) -> Iterator[Outcome]:
+def _drain(outcomes: list[CorruptionResult]) -> Iterator[CorruptionResult]:
     while outcomes:
         yield outcomes.pop()

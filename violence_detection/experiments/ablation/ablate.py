@@ -23,7 +23,7 @@ from violence_detection.experiments.cross_validation.drawn_folds import FoldPlan
 from violence_detection.experiments.cross_validation.fold_runner import FoldRunner, FoldSetup
 from violence_detection.experiments.cross_validation.pooled_scores import PooledPredictions
 from violence_detection.experiments.cross_validation.stored_folds import StoredFolds, study_folder
-from violence_detection.experiments.study_features import open_features
+from violence_detection.experiments.study_features import open_study_features
 from violence_detection.features import dataset
 from violence_detection.metrics.sample_size import FEW_RECORDINGS
 from violence_detection.reports import ablation_result
@@ -116,7 +116,7 @@ class AblationStage:
     def _open(self) -> None:
         """Reads the features, thins a class, and lists the trainings."""
         config = self._config
-        cache = self._cache = open_features(config.train)
+        cache = self._cache = open_study_features(config.train)
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.run,

@@ -35,7 +35,7 @@ from violence_detection.experiments.cross_validation.fold_runner import (
     TrainedFold,
 )
 from violence_detection.experiments.cross_validation.fold_store import FoldStore
-from violence_detection.experiments.study_features import open_features
+from violence_detection.experiments.study_features import open_study_features
 from violence_detection.features import dataset
 from violence_detection.metrics import classification
 from violence_detection.reports.cross_validation import cross_validation_report
@@ -138,7 +138,7 @@ class CrossValidationStage:
                 none.
         """
         config = self._config
-        cache = self._cache = open_features(config.train)
+        cache = self._cache = open_study_features(config.train)
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.run,

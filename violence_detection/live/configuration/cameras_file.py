@@ -25,8 +25,8 @@ from violence_detection.live.configuration.file_secrets import FileSecrets
 from violence_detection.live.configuration.retention_settings import RetentionConfig
 from violence_detection.live.configuration.yaml_nodes import (
     MAX_BYTES,
-    Finding,
     NodeReader,
+    YamlProblem,
     compose,
     setting_reader,
     text_of,
@@ -54,8 +54,8 @@ class CamerasFile:
 
     path: Path
     settings: WatchFile | None
-    errors: tuple[Finding, ...] = ()
-    warnings: tuple[Finding, ...] = ()
+    errors: tuple[YamlProblem, ...] = ()
+    warnings: tuple[YamlProblem, ...] = ()
 
 
 def read(path: Path, environment: Mapping[str, str] | None = os.environ) -> CamerasFile:
@@ -72,7 +72,7 @@ def read(path: Path, environment: Mapping[str, str] | None = os.environ) -> Came
     path = path.absolute()
     text, is_private = _read_text(path)
     root = compose(text)
-    if isinstance(root, Finding):
+    if isinstance(root, YamlProblem):
         return CamerasFile(path, None, (root,))
     nodes = NodeReader()
     secrets = FileSecrets(path.name, environment, nodes, is_private=is_private)

@@ -37,7 +37,7 @@ Reader = Callable[["Node"], Any]
 
 
 @dataclass(frozen=True)
-class Finding:
+class YamlProblem:
     """An error or a warning, and its place in a file.
 
     Attributes:
@@ -55,7 +55,7 @@ class Finding:
         return dataclasses.asdict(self)
 
 
-def compose(text: str) -> "Node | Finding":
+def compose(text: str) -> "Node | YamlProblem":
     """The root node of a YAML document; a finding if it is not well-formed, too deep or too large.
 
     Raises:
@@ -82,16 +82,16 @@ def compose(text: str) -> "Node | Finding":
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return Finding(line, column, f"The file must be YAML. Received: {reason}")
+        return YamlProblem(line, column, f"The file must be YAML. Received: {reason}")
     except yaml.YAMLError as error:  # characters that YAML does not allow
         reason = " ".join(str(error).split())[:200]
-        return Finding(1, 1, f"The file must be YAML. Received: {reason}")
+        return YamlProblem(1, 1, f"The file must be YAML. Received: {reason}")
     if root is None:
-        return Finding(1, 1, "The file must hold settings. Received: an empty file")
+        return YamlProblem(1, 1, "The file must hold settings. Received: an empty file")
     return _check_size(root) or root
 
 
-def _check_size(root: "Node") -> Finding | None:
+def _check_size(root: "Node") -> YamlProblem | None:
     """A finding if the document is too large with every alias in place, or has tags."""
     pending, count = [(root, 0)], 0
     while pending:
@@ -107,7 +107,7 @@ def _check_size(root: "Node") -> Finding | None:
     return None
 
 
-def _too_large(place: Any) -> Finding:
+def _too_large(place: Any) -> YamlProblem:
     return _finding(
         place,
         f"The file must have at most {_MAX_NODES:,} values, {_MAX_DEPTH} levels deep, with every "
@@ -115,8 +115,8 @@ def _too_large(place: Any) -> Finding:
     )
 
 
-def _finding(node: Any, message: str) -> Finding:
-    return Finding(node.start_mark.line + 1, node.start_mark.column + 1, message)
+def _finding(node: Any, message: str) -> YamlProblem:
+    return YamlProblem(node.start_mark.line + 1, node.start_mark.column + 1, message)
 
 
 def text_of(node: "Node") -> str:
@@ -201,8 +201,8 @@ class NodeReader:
     """
 
     def __init__(self) -> None:
-        self.errors: list[Finding] = []
-        self.warnings: list[Finding] = []
+        self.errors: list[YamlProblem] = []
+        self.warnings: list[YamlProblem] = []
 
     def error(self, node: "Node", message: str) -> None:
         finding = _finding(node, message)

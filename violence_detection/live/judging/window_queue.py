@@ -80,7 +80,7 @@ class WaitingWindow:
 
 
 @dataclass(frozen=True)
-class Batch:
+class WindowBatch:
     """Windows that are judged together.
 
     Attributes:
@@ -190,10 +190,10 @@ class WindowQueue:
         with self._changed:
             return sum(map(len, self._waiting.values()))
 
-    def take(self, max_images: int) -> Batch:
+    def take(self, max_images: int) -> WindowBatch:
         """Removes and returns the next windows, with up to `max_images` images to encode: at least
         one window, whatever its images."""
-        batch = Batch([], [], [], [])
+        batch = WindowBatch([], [], [], [])
         needed: set[tuple[int, int]] = set()  # identity of a section, and number of an image
         with self._changed:
             open_cameras = {camera for camera, rows in self._waiting.items() if rows}
@@ -221,7 +221,7 @@ class WindowQueue:
                     open_cameras.discard(camera)
         return batch
 
-    def features_of(self, batch: Batch, encoded: np.ndarray) -> np.ndarray:
+    def features_of(self, batch: WindowBatch, encoded: np.ndarray) -> np.ndarray:
         """The features of the windows of a batch, float16 (W, T * K, D); drops what is needed no
         more.
 

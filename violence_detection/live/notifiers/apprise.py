@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from violence_detection.errors import ConfigError
 from violence_detection.live.notifying.delivery import (
     DELIVERED,
-    CameraState,
     Delivery,
+    PublishedCameraState,
     ShownCamera,
 )
 from violence_detection.live.storage import messages
@@ -80,7 +80,7 @@ class Apprise:
             return DELIVERED
         return Delivery("unavailable", "the service did not take the message")
 
-    def show(self, camera: str, state: CameraState) -> None:
+    def show(self, camera: str, state: PublishedCameraState) -> None:
         """Nothing: these services hold no states."""
 
     def close(self) -> None:

@@ -14,8 +14,8 @@ from violence_detection.errors import ConfigError
 from violence_detection.live.notifiers import _home_assistant
 from violence_detection.live.notifying.delivery import (
     DELIVERED,
-    CameraState,
     Delivery,
+    PublishedCameraState,
     ShownCamera,
 )
 from violence_detection.live.storage import messages
@@ -124,7 +124,7 @@ class Mqtt:
         self._client, self._cameras, self._on_snooze = client, tuple(cameras), on_snooze
         self._prefix, self._discovery_prefix = prefix, discovery_prefix
         self._with_scores, self._timeout_s = with_scores, timeout_s
-        self._states: dict[str, CameraState] = {}
+        self._states: dict[str, PublishedCameraState] = {}
         self._score_times: dict[str, float] = {}
         self._after: dict[str, dict[str, Any]] = {}
         self._changed = threading.Condition()
@@ -165,7 +165,7 @@ class Mqtt:
         del self._given[message.id]
         return DELIVERED
 
-    def show(self, camera: str, state: CameraState) -> None:
+    def show(self, camera: str, state: PublishedCameraState) -> None:
         previous = self._states.get(camera)
         self._states[camera] = state
         if self._client.is_connected():
@@ -189,7 +189,9 @@ class Mqtt:
             del self._after[next(iter(self._after))]
         return {"type": _TYPES.get(message.kind, "update"), "before": before, "after": after}
 
-    def _publish_state(self, camera: str, state: CameraState, previous: CameraState | None) -> None:
+    def _publish_state(
+        self, camera: str, state: PublishedCameraState, previous: PublishedCameraState | None
+    ) -> None:
         texts = [_state_texts(each) if each else {} for each in (state, previous)]
         for name, text in texts[0].items():
             if texts[1].get(name) != text:
@@ -254,7 +256,7 @@ class Mqtt:
             self._on_snooze(camera, int(number))
 
 
-def _state_texts(state: CameraState) -> dict[str, str]:
+def _state_texts(state: PublishedCameraState) -> dict[str, str]:
     return {
         "state": "up" if state.is_up else "down",
         "violence": "ON" if state.is_violent else "OFF",

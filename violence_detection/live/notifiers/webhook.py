@@ -18,7 +18,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from violence_detection import __version__
 from violence_detection.errors import ConfigError
 from violence_detection.live.notifiers._http_proxy import proxy_of
-from violence_detection.live.notifying.delivery import DELIVERED, CameraState, Delivery, ShownCamera
+from violence_detection.live.notifying.delivery import (
+    DELIVERED,
+    Delivery,
+    PublishedCameraState,
+    ShownCamera,
+)
 from violence_detection.live.storage import messages
 from violence_detection.live.storage.messages import Message
 from violence_detection.registry import Range
@@ -79,7 +84,7 @@ class Webhook:
             reason = getattr(error, "strerror", None) or type(error).__name__
             return Delivery("unavailable", f"the connection failed: {reason}")
 
-    def show(self, camera: str, state: CameraState) -> None:
+    def show(self, camera: str, state: PublishedCameraState) -> None:
         """Nothing: a webhook gets events only."""
 
     def close(self) -> None:

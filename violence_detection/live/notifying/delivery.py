@@ -41,7 +41,7 @@ class ShownCamera:
 
 
 @dataclass(frozen=True)
-class CameraState:
+class PublishedCameraState:
     """The present state of a camera.
 
     Attributes:
@@ -76,7 +76,7 @@ class Notifier(Protocol):
         """
         ...
 
-    def show(self, camera: str, state: CameraState) -> None:
+    def show(self, camera: str, state: PublishedCameraState) -> None:
         """Shows the state of a camera, if the receiver has a place for it. Never waits."""
         ...
 

@@ -37,7 +37,7 @@ class WatchRequests(Protocol):
         ...
 
     def video(self, camera: str, stream: int, after: int) -> bytes:
-        """The next part of live MP4 of a camera, a `VideoPart`."""
+        """The next part of live MP4 of a camera, a `LiveVideoPart`."""
         ...
 
     def acknowledge(self, event: str, by: str) -> bool:

@@ -14,7 +14,7 @@ from violence_detection.inference.notification_settings import (
 )
 from violence_detection.live.configuration.config import Secret, Sink, WatchFile
 from violence_detection.live.notifying import outbox
-from violence_detection.live.notifying.delivery import CameraState, Notifier, ShownCamera
+from violence_detection.live.notifying.delivery import Notifier, PublishedCameraState, ShownCamera
 from violence_detection.live.notifying.outbox_sender import OutboxSink
 from violence_detection.live.processes.watch_status import SinkStatus, WatchStatus
 from violence_detection.live.storage.event_store import EventStore
@@ -140,7 +140,7 @@ class WatchSinks:
         """
         for camera in status.cameras:
             until_ms = camera.snoozed_until_ms or now_ms
-            state = CameraState(
+            state = PublishedCameraState(
                 is_up=camera.state == UP,
                 is_violent=bool(camera.event),
                 score=camera.score,

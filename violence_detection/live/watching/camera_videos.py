@@ -18,7 +18,7 @@ _MARK = struct.Struct(">QQ")
 
 
 @dataclass(frozen=True)
-class VideoPart:
+class LiveVideoPart:
     """A part of a live MP4 stream.
 
     Attributes:
@@ -35,7 +35,7 @@ class VideoPart:
         return _MARK.pack(self.stream, self.number) + self.content
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "VideoPart":
+    def from_bytes(cls, data: bytes) -> "LiveVideoPart":
         """The part of `to_bytes`."""
         return cls(*_MARK.unpack_from(data), data[_MARK.size :])
 
@@ -86,7 +86,7 @@ class CameraVideos:
             while stream.bytes > MAX_BYTES:
                 stream.bytes -= len(stream.fragments.popleft()[2])
 
-    def part(self, camera: str, stream: int, after: int) -> VideoPart:
+    def part(self, camera: str, stream: int, after: int) -> LiveVideoPart:
         """The video that has come after a fragment, and an order of more.
 
         Args:
@@ -107,19 +107,19 @@ class CameraVideos:
         with self._lock:
             known = self._streams.get(camera)
             if known is None or not known.header or (stream and stream != known.number):
-                return VideoPart(0, 0)
+                return LiveVideoPart(0, 0)
             fragments = list(known.fragments)
             if stream == 0:
                 keys = [place for place, fragment in enumerate(fragments) if fragment[1]]
                 fragments = fragments[keys[-1] :] if keys else []
                 if not fragments:
-                    return VideoPart(0, 0)
+                    return LiveVideoPart(0, 0)
                 header = known.header
             elif fragments and fragments[0][0] > after + 1:
-                return VideoPart(0, 0)  # who follows was too slow: the next is missing
+                return LiveVideoPart(0, 0)  # who follows was too slow: the next is missing
             else:
                 fragments = [fragment for fragment in fragments if fragment[0] > after]
                 header = b""
             number = fragments[-1][0] if fragments else after
             content = header + b"".join(fragment[2] for fragment in fragments)
-            return VideoPart(known.number, number, content)
+            return LiveVideoPart(known.number, number, content)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio.to_thread
 from fastapi import HTTPException
 
-from violence_detection.live.watching.camera_videos import VideoPart
+from violence_detection.live.watching.camera_videos import LiveVideoPart
 
 MAX_VIEWERS, MAX_ALL_VIEWERS = 4, 16  # of a camera, and of all
 _LOOK_S = 0.2
@@ -17,7 +17,7 @@ _LONGEST_S = 600.0  # then the browser asks anew, and is asked who it is
 
 
 @dataclass
-class LiveVideo:
+class LiveVideoRelay:
     """Gives browsers the video that the supervisor has.
 
     Attributes:
@@ -52,7 +52,7 @@ class LiveVideo:
             raise
         return self._follow(camera, part)
 
-    async def _follow(self, camera: str, part: VideoPart) -> AsyncIterator[bytes]:
+    async def _follow(self, camera: str, part: LiveVideoPart) -> AsyncIterator[bytes]:
         try:
             end_s = time.monotonic() + _LONGEST_S
             silent_s = time.monotonic() + self.silence_s
@@ -67,6 +67,6 @@ class LiveVideo:
         finally:
             self._viewers[camera] -= 1
 
-    async def _part(self, camera: str, stream: int, after: int) -> VideoPart:
+    async def _part(self, camera: str, stream: int, after: int) -> LiveVideoPart:
         data = await anyio.to_thread.run_sync(self.ask, camera, stream, after)
-        return VideoPart.from_bytes(data)
+        return LiveVideoPart.from_bytes(data)

@@ -13,7 +13,7 @@ from violence_detection.live.processes.supervisor_requests import WatchRequests
 from violence_detection.live.processes.watch_status import WatchStatus
 from violence_detection.live.storage.event_reader import EventReader
 from violence_detection.live.storage.missed_violence import MissedViolence, estimate_missed
-from violence_detection.live.web.live_video import LiveVideo
+from violence_detection.live.web.live_video import LiveVideoRelay
 from violence_detection.live.web.sign_in import SignIn
 from violence_detection.live.web.verdict_labels import VerdictLabels
 
@@ -56,7 +56,7 @@ class WatchPage:
     _looks: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.video = LiveVideo(self.requests.video)
+        self.video = LiveVideoRelay(self.requests.video)
 
     def now_ms(self) -> int:
         return int(self.clock() * 1000)

@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 Augmentation = Callable[[Batch, np.random.Generator], Batch]
 
 
-def draw_clips(batch: Batch, p: float, rng: np.random.Generator) -> np.ndarray:
+def sample_clips(batch: Batch, p: float, rng: np.random.Generator) -> np.ndarray:
     """Draws each clip with probability p, bool (B,)."""
     return rng.random(len(batch.features)) < p
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips, mix
+from violence_detection.training.augmentations._batch import Augmentation, Batch, mix, sample_clips
 
 MIXES = True
 
@@ -33,7 +33,7 @@ def build(
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
         count, length = batch.features.shape[:2]
         partner = rng.permutation(count)
-        cut = np.where(draw_clips(batch, p, rng), rng.beta(alpha, alpha, count), 0) * length
+        cut = np.where(sample_clips(batch, p, rng), rng.beta(alpha, alpha, count), 0) * length
         cut = np.rint(cut).astype(np.int64)
         start = rng.integers(length - cut + 1)[:, None]
         time = np.arange(length)

@@ -9,7 +9,7 @@ from violence_detection.registry import Range
 from violence_detection.training.augmentations._batch import (
     Augmentation,
     Batch,
-    draw_clips,
+    sample_clips,
     take_frames,
 )
 
@@ -35,7 +35,7 @@ def build(
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
         count, length = batch.features.shape[:2]
         reach = min(frames, (length - 1) / 2)
-        moves = rng.uniform(-reach, reach, (2, count, 1)) * draw_clips(batch, p, rng)[:, None]
+        moves = rng.uniform(-reach, reach, (2, count, 1)) * sample_clips(batch, p, rng)[:, None]
         first, last = moves[0], length - 1 + moves[1]
         times = first + (last - first) * np.linspace(0, 1, length)
         return take_frames(batch, np.rint(times.clip(0, length - 1)).astype(np.int64))

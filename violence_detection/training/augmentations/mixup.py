@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips, mix
+from violence_detection.training.augmentations._batch import Augmentation, Batch, mix, sample_clips
 
 MIXES = True
 
@@ -32,7 +32,7 @@ def build(
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
         count = len(batch.features)
-        mixed = draw_clips(batch, p, rng)
+        mixed = sample_clips(batch, p, rng)
         # Clips that are not mixed are their own partner: 0 times a partner that is not finite
         # would be NaN.
         partner = np.where(mixed, rng.permutation(count), np.arange(count))

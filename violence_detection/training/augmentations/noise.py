@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips
+from violence_detection.training.augmentations._batch import Augmentation, Batch, sample_clips
 
 _EXAMPLES, _BLOCK = 2048, 64
 _STEPS = 1 << 16
@@ -36,7 +36,7 @@ def build(
     normal = np.float32([inverse((step + 0.5) / _STEPS) for step in range(_STEPS)])
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
-        noisy = draw_clips(batch, p, rng)[:, None, None]
+        noisy = sample_clips(batch, p, rng)[:, None, None]
         steps = rng.integers(_STEPS, size=batch.features.shape, dtype=np.uint16)
         features = normal.take(steps)
         features *= noisy * size

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips
+from violence_detection.training.augmentations._batch import Augmentation, Batch, sample_clips
 
 
 def build(
@@ -23,7 +23,7 @@ def build(
     """
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
-        reversed_ = draw_clips(batch, p, rng)[:, None, None]
+        reversed_ = sample_clips(batch, p, rng)[:, None, None]
         features = np.where(reversed_, batch.features[:, ::-1], batch.features)
         return batch._replace(features=features)
 

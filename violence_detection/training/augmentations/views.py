@@ -7,7 +7,7 @@ import numpy as np
 
 from violence_detection.errors import ConfigError
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips
+from violence_detection.training.augmentations._batch import Augmentation, Batch, sample_clips
 
 READS_VIEWS = True
 
@@ -35,7 +35,7 @@ def build(
         )
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
-        features, replaced = batch.features.copy(), draw_clips(batch, p, rng)
+        features, replaced = batch.features.copy(), sample_clips(batch, p, rng)
         choice = rng.integers(len(views), size=len(features))
         for number, view in enumerate(views):
             of_view = replaced & (choice == number)

@@ -68,7 +68,7 @@ def choose_run(checkpoint_dir: Path, name: str | None, *, resume: bool, force: b
     return run
 
 
-def find_cluster(
+def training_cluster(
     addresses: tuple[str, ...],
     rank: int | None,
     *,

@@ -36,7 +36,7 @@ class Unreachable(Exception):
 
 
 @dataclass(frozen=True)
-class Timeline:
+class FrameTimes:
     """The times at which the frames of a video are shown.
 
     Attributes:
@@ -101,7 +101,7 @@ class Timeline:
             raise Unreachable
 
 
-def read_timeline(path: Path) -> Timeline | None:
+def read_timeline(path: Path) -> FrameTimes | None:
     """The timeline of a video; None if its packets do not tell when each frame is shown.
 
     Raises:
@@ -121,7 +121,7 @@ def _is_transport_stream(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=2)  # the parts of a long file are read one after the other
-def _read_timeline(path: Path, size: int, mtime_ns: int) -> Timeline | None:
+def _read_timeline(path: Path, size: int, mtime_ns: int) -> FrameTimes | None:
     with open_video(path) as video:
         if video.codec not in _CODECS:
             return None
@@ -141,4 +141,4 @@ def _read_timeline(path: Path, size: int, mtime_ns: int) -> Timeline | None:
     are_distinct = np.diff(times_s).min(initial=1) > _SAME_TIME_S
     if not (starts_alike and are_distinct and key_frames.size and key_frames[0] == 0):
         return None
-    return Timeline(times_s, key_frames)
+    return FrameTimes(times_s, key_frames)
