@@ -43,14 +43,14 @@ def evaluate_events(settings: EventsConfig, flags: CommonFlags, run: str, video_
 def event_lines(result: "EventsResult") -> list[str]:
     """The console text of a result."""
     scores = result.scores
-    share_found = console.format_fraction(scores.detected, scores.events, scores.event_recall_ci)
+    recall_text = console.format_fraction(scores.detected, scores.events, scores.event_recall_ci)
     lines = [
         f"run         {result.run}",
         f"videos      {result.videos} of {counted(result.recordings, 'recording')}, "
         f"{hours_words(scores.hours)}, {100 * scores.violent_fraction:.1f}% of it within events",
         f"frames      AUC {_rate(scores.frame_auc, scores.frame_auc_ci)}, average precision "
         f"{_rate(scores.frame_ap, scores.frame_ap_ci)}; by chance {scores.violent_fraction:.3f}",
-        f"events      {share_found} found",
+        f"events      {recall_text} found",
     ]
     if scores.time_to_detect_s is not None:
         lines.append(

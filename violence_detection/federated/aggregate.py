@@ -109,7 +109,8 @@ class AggregateStage:
         """The updates that would count, and those that would not; writes nothing.
 
         Raises:
-            ConfigError, EvidenceError, TrainingError: See `FederationCoordinator.examine_round`; or if the
+            ConfigError, EvidenceError, TrainingError: See
+                `FederationCoordinator.examine_round`; or if the
                 run has no federation, or it is finished.
         """
         coordinator = self._opened()

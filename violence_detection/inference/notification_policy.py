@@ -269,9 +269,11 @@ class NotificationPolicy:
         ]
         if not takers:
             return Decision((), "low", priority)
-        told = incident.told
+        sent_ranks = incident.told
         wanting = [
-            name for name in takers if name not in told or (rank == high and told[name] < high)
+            name
+            for name in takers
+            if name not in sent_ranks or (rank == high and sent_ranks[name] < high)
         ]
         if not wanting:
             return Decision((), "told", priority)
@@ -282,7 +284,7 @@ class NotificationPolicy:
         messages.sent = at, rank
         for lower in range(rank + 1):
             incident.sent_at.setdefault(lower, at)
-        told |= dict.fromkeys(wanting, rank)
+        sent_ranks |= dict.fromkeys(wanting, rank)
         to = tuple(messages.held[name].take(name, incident) for name in wanting)
         return Decision(to, "", priority)
 

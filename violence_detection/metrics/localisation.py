@@ -91,9 +91,11 @@ class Timeline:
         window that overlaps it can be told; 0 where that is before its start."""
         delays = []
         for event in self.events:
-            told = [end_s for start_s, end_s in self.alarms_s if overlaps((start_s, end_s), event)]
-            if told:
-                delays.append(max(0.0, min(told) - event[0]))
+            alarm_ends_s = [
+                end_s for start_s, end_s in self.alarms_s if overlaps((start_s, end_s), event)
+            ]
+            if alarm_ends_s:
+                delays.append(max(0.0, min(alarm_ends_s) - event[0]))
         return delays
 
     def false_alarms(self) -> int:

@@ -93,7 +93,7 @@ class ImportStage:
         if not self._root.is_dir():
             raise ConfigError(f"VIDEO_DIR must be a folder. Received: {self._root}")
         read = [annotation_formats.read_annotations(path) for path in self._files]
-        annotations = [annotation for _, found in read for annotation in found]
+        annotations = [annotation for _, of_file in read for annotation in of_file]
         self._table = self._open_table()
         known = {row.video.path: row.video for row in self._table.rows if row.video.start_s is None}
         labels = {row.video.label for row in self._table.rows}

@@ -167,12 +167,12 @@ class WindowScorer:
         clip, again = self.encode(images)[None], self.encode(images)[None]
         shifted = self.encode([images[0], *images])[None, 1:]
         first, second = self.probabilities(clip), self.probabilities(again)
-        both = self.probabilities(np.concatenate([clip, shifted]))
-        is_same = np.array_equal(first, second) and np.allclose(first, both, atol=_SAME_ANSWER)
+        pair = self.probabilities(np.concatenate([clip, shifted]))
+        is_same = np.array_equal(first, second) and np.allclose(first, pair, atol=_SAME_ANSWER)
         if not is_same or not np.isfinite(first).all():
             raise RunError(
                 "The run must give the same images the same probability. Received: "
-                f"{violence_score(np.concatenate([first, second, both])).tolist()}"
+                f"{violence_score(np.concatenate([first, second, pair])).tolist()}"
             )
 
 

@@ -198,5 +198,5 @@ def planes_mask(masks: Sequence[Polygon], width: int, height: int) -> np.ndarray
     covered = covered_pixels(masks, width, height)
     blocks = covered.reshape(height // 2, 2, width // 2, 2).max(axis=(1, 3))
     # The planes of U and V lie one after the other, as rows of the frame's width.
-    both = np.concatenate([blocks.ravel(), blocks.ravel()]).reshape(height // 2, width)
-    return np.concatenate([covered, both])
+    chroma = np.concatenate([blocks.ravel(), blocks.ravel()]).reshape(height // 2, width)
+    return np.concatenate([covered, chroma])

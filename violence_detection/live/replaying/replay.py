@@ -170,9 +170,7 @@ def _ended(changes: list[EventChange], offset_ms: int) -> Iterator[ReplayedEvent
 def _are_same(events: tuple[ReplayedEvent, ...], stored: list[StoredEvent]) -> bool:
     """Equal lengths, peaks and continuations. UTC of a window is known to the clock's drift, and
     quiet hours may have lowered a priority."""
-    events_by_fields = [
-        (event.end_ms - event.start_ms, event.peak, event.continues) for event in events
-    ]
-    return events_by_fields == [
+    replayed = [(event.end_ms - event.start_ms, event.peak, event.continues) for event in events]
+    return replayed == [
         (event.end_ms - event.start_ms, event.peak, event.continues is not None) for event in stored
     ]

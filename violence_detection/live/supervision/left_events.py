@@ -50,8 +50,10 @@ def end_open_events(
             finds=finds,
             novelty=max(novelties, default=None),
         )
-        told = {sent.sink for sent in store.sent_messages(chain[0].id) if sent.kind in _NEWS}
-        messages = [Addressed(name, message) for name in enders if name in told]
+        informed_sinks = {
+            sent.sink for sent in store.sent_messages(chain[0].id) if sent.kind in _NEWS
+        }
+        messages = [Addressed(name, message) for name in enders if name in informed_sinks]
         store.record_end(event.id, end_ms=end_ms, messages=messages)
 
 
@@ -109,8 +111,8 @@ def _is_done(
 ) -> bool:
     """True if a step of an escalation was followed, or was due while there was no such step."""
     due_ms = sent_ms + round(1000 * step.unacknowledged_s)
-    told = {sent.sink for sent in escalations if sent.at_ms >= due_ms}
-    return due_ms < alive_ms or told >= set(step.to)
+    informed_sinks = {sent.sink for sent in escalations if sent.at_ms >= due_ms}
+    return due_ms < alive_ms or informed_sinks >= set(step.to)
 
 
 def _event_of(chain: Sequence[StoredEvent], numbers: EventNumbers) -> Event:

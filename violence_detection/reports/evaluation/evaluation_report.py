@@ -199,7 +199,7 @@ def _tiles(result: EvaluationResult) -> Iterator[Tile]:
     """Violent videos found, normal videos flagged, and false alarms an hour or, without footage,
     what the run was evaluated on."""
     counts = result.counts
-    yield _share_tile(
+    yield _fraction_tile(
         "finds",
         ("Of 100 violent videos it finds", "Of the violent videos it found", "found"),
         counts.found,
@@ -207,7 +207,7 @@ def _tiles(result: EvaluationResult) -> Iterator[Tile]:
         result.rates_ci.get("recall"),
         "This split has no violent video, so this cannot be measured.",
     )
-    yield _share_tile(
+    yield _fraction_tile(
         "alarms",
         ("Of 100 normal videos it flags", "Of the normal videos it flagged", "flagged"),
         counts.flagged,
@@ -236,7 +236,7 @@ def _tiles(result: EvaluationResult) -> Iterator[Tile]:
     yield Tile("basis", "It was evaluated on", counted(result.videos, "video"), None, note)
 
 
-def _share_tile(
+def _fraction_tile(
     kind: str,
     leads: tuple[str, str, str],
     part: int,
@@ -244,7 +244,7 @@ def _share_tile(
     interval: Sequence[float] | None,
     none: str,
 ) -> Tile:
-    """A tile of a share; of fewer than ten videos it is a count, without a percentage."""
+    """A tile of a fraction; of fewer than ten videos it is a count, without a percentage."""
     of_100, of_few, verb = leads
     if not whole:
         return Tile(kind, of_few, "none", None, none)

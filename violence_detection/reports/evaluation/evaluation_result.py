@@ -307,8 +307,9 @@ class EvaluationResult:
         per_class = [sum(row) for row in self.confusion]
         normal = per_class[list(self.classes).index(self.normal_class)]
         violent = sum(per_class) - normal
-        found, flagged = round(self.recall * violent), round(self.false_alarm_rate * normal)
-        return VideoCounts(violent, normal, found, flagged)
+        true_positives = round(self.recall * violent)
+        false_positives = round(self.false_alarm_rate * normal)
+        return VideoCounts(violent, normal, true_positives, false_positives)
 
     @property
     def recall_ci_per_class(self) -> dict[str, list[float] | None]:

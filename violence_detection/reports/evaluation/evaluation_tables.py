@@ -149,11 +149,11 @@ def measures(result: EvaluationResult) -> Iterator[Measure]:
     yield row(
         "Precision", "precision", right, rates_ci.get("precision"), bootstrap, "none: no alarms"
     )
-    found = _wilson(counts.found, counts.violent)
+    recall_ci = _wilson(counts.found, counts.violent)
     text = "fraction of violent videos found"
     if rates_ci.get("recall"):
         yield row("Recall", "recall", text, rates_ci["recall"], bootstrap, no_violent)
-    yield row("Recall", "recall", text, found, wilson, no_violent)
+    yield row("Recall", "recall", text, recall_ci, wilson, no_violent)
     text = "harmonic mean of precision and recall"
     yield row("F1", "f1", text, rates_ci.get("f1"), bootstrap, no_violent)
     flagged = _wilson(counts.flagged, counts.normal)
