@@ -23,7 +23,7 @@ from violence_detection.features.backbone_weights import (
 )
 from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.run_extractor import weights_of_parts
-from violence_detection.models.classifier import Classifier, OutputSet, load_model
+from violence_detection.models.classifier import Classifier, load_model
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files
 from violence_detection.video.stream_set import StreamSet
@@ -225,8 +225,7 @@ class Converter:
         return np.asarray(features).reshape(1, len(images), -1)
 
     def _classify(self, model: "keras.Model", features: np.ndarray) -> np.ndarray:
-        outputs = OutputSet.of_model(model)
-        return Classifier(model, outputs, self._temperature).probabilities(features)
+        return Classifier.of_model(model, self._temperature).probabilities(features)
 
     def write(self, path: Path, examples: Sequence[Path]) -> Interface:
         """Writes the file.

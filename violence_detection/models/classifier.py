@@ -3,7 +3,7 @@
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -35,6 +35,11 @@ class Classifier:
     model: "keras.Model"
     outputs: OutputSet
     temperature: float = 1.0
+
+    @classmethod
+    def of_model(cls, model: "keras.Model", temperature: float = 1.0) -> Self:
+        """A trained model, which says itself what its outputs are."""
+        return cls(model, OutputSet.of_model(model), temperature)
 
     def probabilities(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         """The calibrated probability of each class.
@@ -260,8 +265,7 @@ def probabilities(
     Returns:
         float64 (N, K), rows sum to 1.
     """
-    outputs = outputs_of(model, features, batch_size=batch_size)
-    return OutputSet.of_model(model).predictions(outputs)
+    return Classifier.of_model(model).uncalibrated(features, batch_size=batch_size)
 
 
 def outputs_of(

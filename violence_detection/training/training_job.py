@@ -18,10 +18,11 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration
 from violence_detection.metrics.thresholds import threshold_selection
+from violence_detection.metrics.thresholds.operating_points import ChosenOperatingPoint
 from violence_detection.models import linear_baseline
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.class_thresholds import ClassThresholds
-from violence_detection.models.classifier import load_model, probabilities
+from violence_detection.models.classifier import Classifier, load_model
 from violence_detection.models.linear_baseline import BaselinePredictions
 from violence_detection.models.outputs.classes import violence_score
 from violence_detection.models.run import Run
@@ -50,6 +51,62 @@ if TYPE_CHECKING:
     from violence_detection.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ChosenDecision:
+    """Temperature and threshold of a run.
+
+    Attributes:
+        temperature: Divides the logits.
+        temperature_reason: Why it is that, in words.
+        operating_point: The threshold at that temperature, and the rates that it reaches.
+        baseline_threshold: The threshold of the linear baseline, chosen in the same way.
+    """
+
+    temperature: float
+    temperature_reason: str
+    operating_point: ChosenOperatingPoint
+    baseline_threshold: float
+
+
+def choose_decision(
+    chosen_on: CalibrationPredictions, operating_point: str | None, *, seed: int
+) -> ChosenDecision:
+    """Chooses the temperature (`metrics/calibration.py`), and then the threshold
+    (`metrics/thresholds/threshold_selection.py`).
+
+    Args:
+        chosen_on: Predictions of videos that the model was not trained on.
+        operating_point: Goal of the threshold; None for the default.
+        seed: Seed of the intervals.
+
+    Raises:
+        EvidenceError: If there are too few videos for the operating point.
+    """
+    temperature, temperature_reason = calibration.fit_temperature(
+        chosen_on.probability,
+        chosen_on.labels,
+        chosen_on.groups,
+        violent=chosen_on.violent,
+        chosen_on=chosen_on.source,
+    )
+    point = threshold_selection.choose_operating_point(
+        operating_point,
+        chosen_on.violent,
+        chosen_on.scores(temperature),
+        chosen_on.groups,
+        chosen_on=chosen_on.source,
+        seed=seed,
+    )
+    baseline_threshold, _ = threshold_selection.choose_threshold(
+        chosen_on.violent,
+        chosen_on.baseline,
+        chosen_on.groups,
+        asked=operating_point,
+        chosen_on=chosen_on.source,
+    )
+    return ChosenDecision(temperature, temperature_reason, point, baseline_threshold)
 
 
 @dataclass(frozen=True)
@@ -223,8 +280,8 @@ class TrainingJob:
                 files.ensure_writable(member.dir)
                 trainer = job.build_trainer(member, settings.of_fold(seed))
                 trainer.run_epochs()
-                model = load_model(member.model_path)
-                predicted.append(probabilities(model, parts["test"].features))
+                trained = Classifier.of_model(load_model(member.model_path))
+                predicted.append(trained.uncalibrated(parts["test"].features))
             return np.mean(predicted, axis=0)
 
         folder = run.state_dir / "calibration"
@@ -292,8 +349,8 @@ class TrainingJob:
         """Scores of a trained run, sanity checks and warnings.
 
         Temperature and threshold are chosen on validation or out-of-fold predictions
-        (`metrics/calibration.py`, `metrics/thresholds/threshold_selection.py`), which are written
-        into the run, and applied to the test videos as well.
+        (`choose_decision`), which are written into the run, and applied to the test videos as
+        well.
 
         Args:
             run: With its model.
@@ -301,48 +358,26 @@ class TrainingJob:
             seed: Seed of the intervals.
             out_of_fold: From `predict_out_of_fold`; None to choose on validation.
         """
-        model = load_model(run.model_path)
-        predicted = {
-            split: probabilities(model, self.clips[split].features)
+        classifier = Classifier.of_model(load_model(run.model_path))
+        uncalibrated = {
+            split: classifier.uncalibrated(self.clips[split].features)
             for split in ("validation", "test")
             if split in self.clips
         }
-        chosen_on = out_of_fold or self.on_validation(predicted["validation"])
-        temperature, temperature_reason = calibration.fit_temperature(
-            chosen_on.probability,
-            chosen_on.labels,
-            chosen_on.groups,
-            violent=chosen_on.violent,
-            chosen_on=chosen_on.source,
-        )
-        chosen_on.write(run.calibration_path, self.classes, temperature=temperature)
+        chosen_on = out_of_fold or self.on_validation(uncalibrated["validation"])
+        chosen = choose_decision(chosen_on, decision.operating_point, seed=seed)
+        chosen_on.write(run.calibration_path, self.classes, temperature=chosen.temperature)
+        classifier = dataclasses.replace(classifier, temperature=chosen.temperature)
         predicted = {
-            split: calibration.apply_temperature(probability, temperature)
-            for split, probability in predicted.items()
+            split: classifier.calibrated(probability) for split, probability in uncalibrated.items()
         }
-        chosen = threshold_selection.choose_operating_point(
-            decision.operating_point,
-            chosen_on.violent,
-            chosen_on.scores(temperature),
-            chosen_on.groups,
-            chosen_on=chosen_on.source,
-            seed=seed,
-        )
-        baseline_threshold, _ = threshold_selection.choose_threshold(
-            chosen_on.violent,
-            chosen_on.baseline,
-            chosen_on.groups,
-            asked=decision.operating_point,
-            chosen_on=chosen_on.source,
-        )
-        thresholds = ClassThresholds.from_text(
-            decision.class_threshold, self.classes, chosen.threshold
-        )
+        threshold = chosen.operating_point.threshold
+        thresholds = ClassThresholds.from_text(decision.class_threshold, self.classes, threshold)
         scores = {
             split: score_split(
                 self.clips[split],
                 probability,
-                threshold=chosen.threshold,
+                threshold=threshold,
                 seed=seed,
                 thresholds=thresholds,
             )
@@ -353,8 +388,8 @@ class TrainingJob:
             predicted,
             self.baseline,
             classes=self.classes,
-            threshold=chosen.threshold,
-            baseline_threshold=baseline_threshold,
+            threshold=threshold,
+            baseline_threshold=chosen.baseline_threshold,
             recall_bar=decision.recall_bar,
             seed=seed,
             thresholds=thresholds,
@@ -362,11 +397,11 @@ class TrainingJob:
         return RunScores(
             validation=scores["validation"],
             test=scores.get("test"),
-            threshold=chosen.threshold,
-            threshold_reason=chosen.reason,
-            operating_point=chosen,
-            temperature=temperature,
-            temperature_reason=temperature_reason,
+            threshold=threshold,
+            threshold_reason=chosen.operating_point.reason,
+            operating_point=chosen.operating_point,
+            temperature=chosen.temperature,
+            temperature_reason=chosen.temperature_reason,
             warnings=checked.warnings,
             baseline=checked.baseline,
             calibration=CalibrationBasis(

@@ -5,7 +5,6 @@ import dataclasses
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from violence_detection.metrics import calibration
 from violence_detection.metrics.thresholds import threshold_selection
 from violence_detection.metrics.thresholds.normal_threshold import check_normal_support
 from violence_detection.models.calibration_predictions import CalibrationPredictions
-from violence_detection.models.classifier import load_model, probabilities
+from violence_detection.models.classifier import Classifier, load_model
 from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import EffectiveSettings
@@ -235,15 +234,16 @@ class FoldRunner:
                 trainer.run_epochs()
                 summary = trainer.summary()
                 effective = job.effective_in(trainer)
-            model = load_model(run.model_path)
-            uncalibrated = probabilities(model, job.clips["test"].features)
+            classifier = Classifier.of_model(load_model(run.model_path))
+            uncalibrated = classifier.uncalibrated(job.clips["test"].features)
             if config.members == 1:
                 out_of_fold = job.predict_out_of_fold(run, config.training, [config.seed])
-                temperature, threshold = self._fit_decision(model, job, out_of_fold)
+                temperature, threshold = self._fit_decision(classifier, job, out_of_fold)
             elif self._chooses:
                 temperature, threshold = results.scores.temperature, results.scores.threshold
             else:
                 temperature, threshold = 1.0, 0.5
+            classifier = dataclasses.replace(classifier, temperature=temperature)
         finally:
             shutil.rmtree(run.dir, ignore_errors=True)
             with contextlib.suppress(OSError):  # not empty: another fold is in training
@@ -254,7 +254,7 @@ class FoldRunner:
             temperature=temperature,
             threshold=threshold,
             effective=effective,
-            probability=calibration.apply_temperature(uncalibrated, temperature),
+            probability=classifier.calibrated(uncalibrated),
             videos_per_s=summary.videos_per_s,
         )
 
@@ -323,13 +323,13 @@ class FoldRunner:
         return self._train.selection.monitor != "none" or self._plan.calibrate_by == "folds"
 
     def _fit_decision(
-        self, model: Any, job: TrainingJob, out_of_fold: CalibrationPredictions | None
+        self, classifier: Classifier, job: TrainingJob, out_of_fold: CalibrationPredictions | None
     ) -> tuple[float, float]:
         """Temperature and threshold, chosen as a training does."""
         if not self._chooses:
             return 1.0, 0.5
         chosen_on = out_of_fold or job.on_validation(
-            probabilities(model, job.clips["validation"].features)
+            classifier.uncalibrated(job.clips["validation"].features)
         )
         temperature, _ = calibration.fit_temperature(
             chosen_on.probability, chosen_on.labels, chosen_on.groups, violent=chosen_on.violent
