@@ -135,8 +135,7 @@ def _videos_trained_on(run: Run, cache: FeatureCache) -> tuple[list[Mapping[str,
     A federated run lists none. Features of one of its sites, which it tells by their digest, have
     those of that site.
     """
-    federation = run.config().get("federation")
-    if not federation:
+    if not run.record().federation:
         return run.videos_trained_on(), ""
     reason = "the run is federated and lists no videos of other sites"
     if not _is_site(run, cache):
@@ -148,9 +147,11 @@ def _videos_trained_on(run: Run, cache: FeatureCache) -> tuple[list[Mapping[str,
 
 def _is_site(run: Run, cache: FeatureCache) -> bool:
     """True if features are those of a site that a federated run was trained over."""
-    federation = run.config().get("federation") or {"sites": ()}
-    digests = {site["videos_digest"] for site in federation["sites"]}
-    return bool(digests) and manifest.contents_digest(dataset.usable_entries(cache)) in digests
+    federation = run.record().federation
+    if not federation:
+        return False
+    digests = {site.videos_digest for site in federation.sites}
+    return manifest.contents_digest(dataset.usable_entries(cache)) in digests
 
 
 def find_leaks_between_folds(

@@ -189,7 +189,7 @@ class FitStage:
                 yield ExportVariant(f"{words}frames of {width}x{height}", few | size)
             elif part.ANY_SIZE:
                 yield ExportVariant(f"{words}frames of {width}x{height} alone", few | size)
-        if record.settings.get("head") != _SMALL_HEAD and not record.settings.get("one_class"):
+        if record.head != _SMALL_HEAD and not record.one_class:
             yield ExportVariant(f"head {_SMALL_HEAD}, distilled", {}, distilled=True)
             if words:
                 yield ExportVariant(f"{words}head {_SMALL_HEAD}, distilled", few, distilled=True)
@@ -251,7 +251,7 @@ class FitStage:
                 **{"head": _SMALL_HEAD, "outputs": "classes", "teacher": str(self._run.dir)},
                 **{"teacher_features": None, "calibrate_by": "validation"},
             }
-            changed = TrainConfig.names_in("split") if self._run.config().get("own_split") else ()
+            changed = TrainConfig.names_in("split") if record.own_split else ()
             train_classifier(TrainConfig.from_settings(settings, given=changed))
         return str(student.dir)
 

@@ -9,6 +9,7 @@ from violence_detection.federated.coordinator import FederationCoordinator
 from violence_detection.federated.federation import MODEL_NAME
 from violence_detection.federated.score_histogram import ScoreHistogram
 from violence_detection.models.classifier import load_model
+from violence_detection.models.federation_record import FederationRecord, TrainedSite
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.models.run_scores import CalibrationBasis, RunScores
 from violence_detection.models.training_results import (
@@ -166,25 +167,25 @@ def _record(coordinator: FederationCoordinator) -> Mapping[str, Any]:
         "init_from": None,
         "videos_digest": files.sha256_of_json(sorted(site.videos_digest for site in sites)),
         "split_digest": "",
-        "federation": {
-            "algorithm": settings.algorithm,
-            "rounds": settings.rounds,
-            "local_epochs": settings.local_epochs,
-            "sites": [
-                {
-                    "site": site.number,
-                    "name": site.name,
-                    "videos": dict(site.videos),
-                    "by_class": dict(site.by_class),
-                    "recordings": site.recordings,
-                    "videos_digest": site.videos_digest,
-                    "rounds": sum(
+        "federation": FederationRecord(
+            settings.algorithm,
+            settings.rounds,
+            settings.local_epochs,
+            tuple(
+                TrainedSite(
+                    site=site.number,
+                    name=site.name,
+                    videos=dict(site.videos),
+                    by_class=dict(site.by_class),
+                    recordings=site.recordings,
+                    videos_digest=site.videos_digest,
+                    rounds=sum(
                         site.number in {row.site for row in record.sites} for record in trained
                     ),
-                }
+                )
                 for site in sites
-            ],
-        },
+            ),
+        ).to_json(),
         "versions": provenance.versions(),
         "commit": provenance.commit_hash(),
         "machine": provenance.describe_machine().to_json(),

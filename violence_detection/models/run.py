@@ -110,6 +110,11 @@ class Run:
         rows = self.own_videos()
         return {row["path"]: row["split"] for row in rows}
 
+    @property
+    def known_to_teacher(self) -> int:
+        """Number of its videos that its teacher was trained on, or on their recordings."""
+        return self.config()["teacher"]["known"]
+
     def own_videos(self) -> list[dict[str, str]]:
         """The videos that it was trained, validated and tested on."""
         return files.read_own_csv(self.videos_path, VIDEO_COLUMNS)
@@ -244,10 +249,9 @@ class Run:
         Raises:
             RunError: If the model is damaged.
         """
-        from violence_detection.models.classifier import Classifier, OutputSet, load_model
+        from violence_detection.models.classifier import Classifier, load_model
 
-        model = load_model(self.model_path)
-        return Classifier(model, OutputSet.of_model(model), self.record().temperature)
+        return Classifier.of_model(load_model(self.model_path), self.record().temperature)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})

@@ -1,7 +1,7 @@
 """The record of a run: how it was trained, and how its predictions are interpreted."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +12,8 @@ from violence_detection.features.checking.frame_formats import FrameFormat
 from violence_detection.features.extraction.extraction_record import WeightsOrigin
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.class_thresholds import ClassThresholds
+from violence_detection.models.federation_record import FederationRecord
+from violence_detection.models.output_set import CLASSES
 
 FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(
@@ -38,12 +40,15 @@ class RunRecord:
         frame_format: Most common size and rate of the training videos; None in runs made before it
             was measured, and where the videos were gone.
         threshold: On the score, from which on a clip is violent.
-        class_thresholds: Thresholds of single classes by name; see `ClassThresholds`.
         temperature: Divides the logits; 1 in runs made before it existed.
         temperature_reason: Why it is that.
         operating_point: What the threshold was chosen to reach, as asked for; empty for the
             default.
         settings: The settings of the training, by name.
+        class_thresholds: Thresholds of single classes by name; see `ClassThresholds`.
+        own_split: True if the split was drawn for this run alone.
+        ensemble: Of an ensemble, the entry of each run in it; else empty.
+        federation: The sites that it was trained over; None for a training at one place.
     """
 
     classes: list[str]
@@ -62,13 +67,10 @@ class RunRecord:
     temperature_reason: str
     operating_point: str
     settings: dict[str, Any]
-
-    @property
-    def one_class(self) -> str:
-        """The detector of a run that was trained on normal videos alone; empty for others."""
-        return self.settings.get("one_class") or ""
-
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    own_split: bool = False
+    ensemble: Sequence[Mapping[str, Any]] = ()
+    federation: FederationRecord | None = None
 
     @classmethod
     def from_json(cls, config: dict[str, Any], results: dict[str, Any], folder: Path) -> Self:
@@ -105,6 +107,8 @@ class RunRecord:
             window_s = float(config["window_s"])
             frame_format = config.get("frame_format")
             frame_format = frame_format and FrameFormat.from_json(frame_format)
+            federation = config.get("federation")
+            federation = federation and FederationRecord.from_json(federation)
             operating_point = (results.get("operating_point") or {}).get("asked") or ""
         except (CacheError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
@@ -141,7 +145,25 @@ class RunRecord:
             operating_point=operating_point,
             settings=config.get("settings") or {},
             class_thresholds=dict(results.get("class_thresholds") or {}),
+            own_split=bool(config.get("own_split")),
+            ensemble=config.get("ensemble") or (),
+            federation=federation or None,
         )
+
+    @property
+    def head(self) -> str:
+        """Spec of the head; empty in the record of an ensemble."""
+        return self.settings.get("head") or ""
+
+    @property
+    def outputs(self) -> str:
+        """Spec of the outputs; `classes` in runs made before there were others."""
+        return self.settings.get("outputs", CLASSES)
+
+    @property
+    def one_class(self) -> str:
+        """The detector of a run that was trained on normal videos alone; empty for others."""
+        return self.settings.get("one_class") or ""
 
     @property
     def thresholds(self) -> ClassThresholds:

@@ -60,7 +60,7 @@ class Member:
         return {
             "run": str(self.run.dir),
             "feature_space": self.record.feature_space.name,
-            "head": self.record.settings.get("head"),
+            "head": self.record.head or None,
             "temperature": self.record.temperature,
             "validation": results.validation.to_json(),
             "test": results.test and results.test.to_json(),
@@ -97,13 +97,14 @@ class EnsembleStage:
             )
         self._members = [Member(run, run.record()) for run in map(Run.open, self._run_dirs)]
         for member in self._members:
-            outputs = member.record.settings.get("outputs", "classes")
-            kinds = {o.kind for o in OutputSet.of_spec(outputs, len(member.record.classes)).outputs}
-            if member.record.settings.get("one_class") or not kinds & {"classes", "violence"}:
+            record = member.record
+            outputs = OutputSet.of_spec(record.outputs, len(record.classes)).outputs
+            kinds = {output.kind for output in outputs}
+            if record.one_class or not kinds & {"classes", "violence"}:
                 raise ConfigError(
                     "Runs of an ensemble must have the output `classes` or `violence`: other "
                     "scores have no common scale. Received: "
-                    f"outputs={outputs} ({member.run.dir})"
+                    f"outputs={record.outputs} ({member.run.dir})"
                 )
         first, *others = self._members
         for member in others:
@@ -142,7 +143,7 @@ class EnsembleStage:
             classes,
             read_splits(cache, entries, classes, views=False),
             failures=[],
-            own_split=any(member.run.config().get("own_split") for member in members),
+            own_split=any(member.record.own_split for member in members),
         )
 
         # -- the model, its temperature and threshold

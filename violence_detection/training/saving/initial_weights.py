@@ -175,8 +175,7 @@ def _check_head(source: Run, head: str) -> None:
             f"`init_from` must be one model. Received: {source.dir}, an ensemble (its members "
             f"are runs too: {source.dir / members.members[0].run}, ...)"
         )
-    source_head = source.record().settings.get("head", "")
-    source_name, own_name = (registry.parse(spec)[0].name for spec in (source_head, head))
+    source_name, own_name = (registry.parse(spec)[0].name for spec in (source.record().head, head))
     if source_name != own_name:
         raise ConfigError(
             f"`init_from` must be a run with the head {own_name}. Received: {source_name} "
