@@ -31,7 +31,7 @@ class TrainedSite:
 
 @dataclass(frozen=True)
 class FederationRecord:
-    """How a run was trained over sites.
+    """The record of a training over sites.
 
     Attributes:
         algorithm: How the weights of the sites are joined.
