@@ -227,7 +227,7 @@ def test_of_very_many_pairs_the_most_similar_are_kept(folder, monkeypatch):
     monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
     inspections = {f"{n:02d}": inspect_video(folder / "calm" / "0.avi") for n in range(20)}
     pairs = near_duplicates(inspections, {}, max_bits=4.0)
-    assert [pair["paths"] for pair in pairs] == [["00", f"0{n}"] for n in range(1, 6)]
+    assert [pair.paths for pair in pairs] == [("00", f"0{n}") for n in range(1, 6)]
 
 
 # -- what training refuses, and what it would learn instead

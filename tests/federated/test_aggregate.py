@@ -27,7 +27,7 @@ def begin(folder: Path, **settings) -> Path:
     """The file that goes to the sites."""
     asked = {"checkpoint_dir": str(folder), "run": "run", "rounds": 1, "local_epochs": 1}
     asked |= {"head": "linear", "batch_size": 8}
-    return Path(InitStage(InitConfig.from_flags(asked | settings)).run()["send"])
+    return Path(InitStage(InitConfig.from_flags(asked | settings)).run().send)
 
 
 def answer(site: Path, sent: Path, folder: Path, number: int, **settings) -> Path:

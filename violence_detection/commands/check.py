@@ -61,7 +61,7 @@ def _lines(result: "FolderCheck", video_dir: str, settings: config.CheckConfig) 
         lines += _listed(kind, [f"{problem.path}: {problem.reason}" for problem in problems])
     lines += _listed("same bytes", [", ".join(paths) for paths in result.duplicates])
     similar = [
-        f"{', '.join(pair['paths'])} ({pair['bits']:g} of the 64 bits of their fingerprints differ)"
+        f"{', '.join(pair.paths)} ({pair.bits:g} of the 64 bits of their fingerprints differ)"
         for pair in result.similar
     ]
     lines += _listed("similar", similar)

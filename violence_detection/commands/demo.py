@@ -103,13 +103,13 @@ def result_lines(result: "DemoResult") -> list[str]:
 
 
 def _fact_lines(result: "DemoResult") -> list[str]:
+    shown = result.prediction.videos[0]
     return [
         f"accuracy    {result.test_accuracy:.1%} on {result.test_videos} drawn test clips: the "
         "program works; it says nothing about real footage",
         f"mean image  {result.mean_image_accuracy:.1%} by a model that sees each clip's mean image "
         "alone: it guesses, because only motion tells these classes apart",
-        f"prediction  {result.prediction['path']}: {result.prediction['label']} "
-        f"({result.prediction['probability']:.2f})",
+        f"prediction  {shown.path}: {shown.prediction.label} ({shown.prediction.probability:.2f})",
         f"clips       {result.clips}",
         f"features    {result.features}",
         f"run         {result.run}",

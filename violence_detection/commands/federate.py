@@ -93,8 +93,8 @@ def init(settings: config.InitConfig, flags: CommonFlags) -> None:
         stage,
         flags,
         lines=lambda result: [
-            f"run         {result['run']}",
-            f"send        {result['send']} to every site",
+            f"run         {result.run}",
+            f"send        {result.send} to every site",
         ],
     )
 

@@ -37,7 +37,7 @@ def overview(inspected: InspectedFolder, *, blur: bool) -> DatasetPage:
     first_of = {}  # a path of several parts is shown by its first
     for video in videos:
         first_of.setdefault(video.path, video)
-    in_pairs = [first_of[path] for pair in similar for path in pair["paths"] if path in first_of]
+    in_pairs = [first_of[path] for pair in similar for path in pair.paths if path in first_of]
     wanted = {v.key: v for v in [*(v for shown in chosen.values() for v in shown), *in_pairs]}
     images = _read_images(inspected, list(wanted.values()), blur)
 
@@ -58,11 +58,11 @@ def overview(inspected: InspectedFolder, *, blur: bool) -> DatasetPage:
         left_out={label: len(by_class[label]) - len(chosen[label]) for label in chosen},
         pairs=[
             ShownPair(
-                tuple(ShownVideo(path, path, images[first_of[path].key]) for path in pair["paths"]),
-                pair["bits"],
+                tuple(ShownVideo(path, path, images[first_of[path].key]) for path in pair.paths),
+                pair.bits,
             )
             for pair in similar
-            if all(path in first_of for path in pair["paths"])
+            if all(path in first_of for path in pair.paths)
         ],
         blurred=blur,
     )

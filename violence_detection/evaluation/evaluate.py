@@ -74,7 +74,7 @@ def evaluate_run(
 
 @dataclass(frozen=True)
 class _Predictions:
-    """What a run predicts of the N evaluated videos.
+    """The predictions of a run for the N evaluated videos.
 
     Attributes:
         classifier: The run's.

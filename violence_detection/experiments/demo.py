@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extraction import extract
 from violence_detection.inference import predict
 from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.prediction_records import PredictionResult
 from violence_detection.system import files, progress
 from violence_detection.training import train
 from violence_detection.training.config import TrainConfig
@@ -37,7 +37,7 @@ class DemoResult:
         mean_image_accuracy: Accuracy of a baseline on the mean image of each clip; in JSON
             `mean_picture_accuracy`.
         report: Path of the evaluation's report.
-        prediction: The row of one test clip in the JSON of predict.
+        prediction: The prediction for one test clip; in JSON its row alone.
     """
 
     run: str
@@ -48,14 +48,15 @@ class DemoResult:
     report: str
     clips: str
     features: str
-    prediction: Mapping[str, Any]
+    prediction: PredictionResult
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object of the command."""
-        return {
+        values = {
             "mean_picture_accuracy" if name == "mean_image_accuracy" else name: value
             for name, value in vars(self).items()
         }
+        return values | {"prediction": self.prediction.to_json()["videos"][0]}
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class DemoStage:
             report=evaluation.report,
             clips=str(clips),
             features=str(extraction.features),
-            prediction=predicted.to_json()["videos"][0],
+            prediction=predicted,
         )
 
     def _draw(self, clips: Path) -> None:

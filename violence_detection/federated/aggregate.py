@@ -16,6 +16,26 @@ from violence_detection.models.training_results import TrainingResults
 from violence_detection.system import files
 
 
+@dataclass(frozen=True)
+class InitResult:
+    """A federation that was begun.
+
+    Attributes:
+        run: The folder.
+        federation: Its id.
+        rounds: Number of rounds of training.
+        send: The file to send to the sites.
+    """
+
+    run: str
+    federation: str
+    rounds: int
+    send: str
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
 class InitStage:
     """`federate init`: a new federation in the folder of its run."""
 
@@ -43,8 +63,8 @@ class InitStage:
             )
         return {"dry_run": True, "run": str(self._run.dir), "settings": config.as_dict()}
 
-    def run(self) -> dict[str, Any]:
-        """Writes the federation; returns its run, and the file to send to the sites."""
+    def run(self) -> InitResult:
+        """Writes the federation."""
         self.prepare()
         files.ensure_writable(self._run.dir)
         coordinator = FederationCoordinator(
@@ -52,12 +72,12 @@ class InitStage:
         )
         with coordinator.lock():
             coordinator.begin()
-        return {
-            "run": str(self._run.dir),
-            "federation": coordinator.federation.id,
-            "rounds": coordinator.federation.settings.rounds,
-            "send": str(coordinator.outgoing),
-        }
+        return InitResult(
+            run=str(self._run.dir),
+            federation=coordinator.federation.id,
+            rounds=coordinator.federation.settings.rounds,
+            send=str(coordinator.outgoing),
+        )
 
 
 @dataclass(frozen=True)

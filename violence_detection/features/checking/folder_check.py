@@ -15,7 +15,7 @@ from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Problem, Video, contradictions
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.features.checking import folder_findings
-from violence_detection.features.checking.folder_findings import FolderSummary
+from violence_detection.features.checking.folder_findings import FolderSummary, NearDuplicate
 from violence_detection.features.checking.inspection import VideoInspection, inspect_video
 from violence_detection.features.config import CheckConfig
 from violence_detection.system import processes
@@ -38,8 +38,8 @@ class FolderCheck:
         rate: Files with a rate at which motion cannot be seen, or that cannot be.
         sparse: Videos whose sampled frames are far apart.
         duplicates: Paths of files of the same bytes.
-        near_duplicates: `paths` of two videos of different recordings, and their distance in
-            `bits`; files of the same bytes are among them.
+        near_duplicates: Pairs of videos of different recordings; files of the same bytes are
+            among them.
         leaks: A text for each recording, file or near-duplicate in several given splits.
         contradictions: A text for each two parts of one file that overlap with other labels.
         training: What `train` would refuse, in its words.
@@ -64,7 +64,7 @@ class FolderCheck:
     rate: list[Problem]
     sparse: list[Problem]
     duplicates: list[list[str]]
-    near_duplicates: list[dict[str, Any]]
+    near_duplicates: list[NearDuplicate]
     leaks: list[str]
     contradictions: list[str]
     training: list[str]
@@ -86,7 +86,7 @@ class FolderCheck:
         return len(self.similar) + sum(len(value) for value in lists if isinstance(value, list))
 
     @property
-    def similar(self) -> list[dict[str, Any]]:
+    def similar(self) -> list[NearDuplicate]:
         """The near-duplicates that are not of the same bytes."""
         return _without_copies(self.near_duplicates, self.duplicates)
 
@@ -96,6 +96,7 @@ class FolderCheck:
         for name, value in fields.items():
             if isinstance(value, list) and value and isinstance(value[0], Problem):
                 fields[name] = [problem._asdict() for problem in value]
+        fields["near_duplicates"] = [pair.to_json() for pair in self.near_duplicates]
         fields["summary"] = dataclasses.asdict(self.summary)
         return fields | {"findings": self.findings}
 
@@ -199,10 +200,10 @@ def _lacking_scenes(
 
 
 def _without_copies(
-    near: Sequence[dict[str, Any]], duplicates: Sequence[Sequence[str]]
-) -> list[dict[str, Any]]:
+    near: Sequence[NearDuplicate], duplicates: Sequence[Sequence[str]]
+) -> list[NearDuplicate]:
     copies = {frozenset(pair) for paths in duplicates for pair in combinations(paths, 2)}
-    return [pair for pair in near if frozenset(pair["paths"]) not in copies]
+    return [pair for pair in near if frozenset(pair.paths) not in copies]
 
 
 def _inspect_all(

@@ -33,6 +33,23 @@ _MAX_STEP_S = 5.0  # between the sampled frames of a video: a fight may lie betw
 
 
 @dataclass(frozen=True)
+class NearDuplicate:
+    """A pair of similar videos.
+
+    Attributes:
+        paths: Theirs.
+        bits: Their distance, in bits of the 64 of a frame's hash.
+    """
+
+    paths: tuple[str, str]
+    bits: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {"paths": list(self.paths), "bits": self.bits}
+
+
+@dataclass(frozen=True)
 class FolderSummary:
     """Length, sizes, rates and recordings of a folder of videos.
 
@@ -165,7 +182,7 @@ def duplicates(root: Path, inspections: Inspections) -> list[list[str]]:
 
 def near_duplicates(
     inspections: Inspections, recordings: Mapping[str, set[str]], *, max_bits: float
-) -> list[dict[str, Any]]:
+) -> list[NearDuplicate]:
     """Near-duplicates among videos of different recordings, the most similar first.
 
     There are at most 10,000: all videos of a camera may be similar, if recordings are not named.
@@ -174,9 +191,6 @@ def near_duplicates(
         inspections: By path.
         recordings: The recordings of a file, by path; a file that is missing is its own.
         max_bits: Largest distance, of the 64 bits of a frame's hash.
-
-    Returns:
-        `paths` (two) and `bits` of each pair.
     """
     paths = sorted(path for path, video in inspections.items() if not video.is_black)
     if len(paths) < 2:
@@ -191,8 +205,7 @@ def near_duplicates(
         if len(pairs) > 2 * _MAX_PAIRS:
             pairs = sorted(pairs)[:_MAX_PAIRS]
     return [
-        {"paths": [first, second], "bits": bits}
-        for bits, first, second in sorted(pairs)[:_MAX_PAIRS]
+        NearDuplicate((first, second), bits) for bits, first, second in sorted(pairs)[:_MAX_PAIRS]
     ]
 
 
@@ -206,7 +219,7 @@ def per_class(folder: VideoFolder, usable: Iterable[Video]) -> dict[str, dict[st
 def leaks(
     videos: Iterable[Video],
     copies: Sequence[Sequence[str]],
-    near: Sequence[Mapping[str, Any]],
+    near: Sequence[NearDuplicate],
 ) -> list[str]:
     """A text for each recording, file or near-duplicate that is in several given splits.
 
@@ -225,7 +238,7 @@ def leaks(
         return len(set().union(*(splits_of[path] for path in paths))) > 1
 
     rows = [{"group": video.group, "split": video.split} for video in videos]
-    similar = [pair["paths"] for pair in near]
+    similar = [pair.paths for pair in near]
     return [
         *[f"recording {group}" for group in splits.leaked_recordings(rows)],
         *[f"same file: {path}" for path in splits_of if is_leak([path])],
