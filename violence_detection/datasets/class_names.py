@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from violence_detection.errors import ConfigError, DatasetError
 
@@ -26,6 +26,11 @@ _VIOLENT_STEMS = (
 ).split()
 
 _NEGATED = re.compile(r"(?:non|not|no)(.+)")
+
+
+def is_one_class(classes: Sequence[str]) -> bool:
+    """True for the classes of a detector of normal videos alone: the normal one, and `unusual`."""
+    return list(classes[1:]) == [UNUSUAL]
 
 
 def normal_class(labels: Iterable[str], asked: str | None = None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from violence_detection.datasets.class_names import (
     UNUSUAL,
     check_spellings,
+    is_one_class,
     normal_class,
     plain_name,
 )
@@ -29,7 +30,7 @@ def label_mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, st
         CacheError: If a label has no class.
     """
     labels = sorted(set(labels))
-    if list(classes[1:]) == [UNUSUAL] and not set(labels) <= set(classes):
+    if is_one_class(classes) and not set(labels) <= set(classes):
         return _map_to_unusual(classes[0], labels)
     names = {plain_name(name): name for name in classes}
     mapping = {
@@ -99,6 +100,11 @@ def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[s
     check_spellings(labels)
     normal = normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]
+
+
+def is_violent_label(label: str, classes: Sequence[str]) -> bool:
+    """True for a label of another class than the normal one, the first of the classes."""
+    return label != classes[0]
 
 
 def normal_entries(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from violence_detection.datasets.labels import is_violent_label
 from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.evaluation.footage.alarm_counts import PLAIN, AlarmRule
@@ -115,7 +116,7 @@ class ThresholdChooser:
                     operating_point, len(self._entries), hours=hours_of(self._entries)
                 )
         elif self._point and self._point.kind != FALSE_ALARMS_PER_HOUR:
-            violent = [entry.label != self._classes[0] for entry in self._entries]
+            violent = [is_violent_label(entry.label, self._classes) for entry in self._entries]
             groups = [entry.group for entry in self._entries]
             if self._out_of_fold is not None:
                 violent, groups = self._out_of_fold.violent, self._out_of_fold.groups

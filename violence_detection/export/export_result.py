@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from violence_detection.datasets.videos import Problem
 from violence_detection.export.conversion import Latency
 from violence_detection.export.parity import AsTheyAre, Comparison, Cost
 
@@ -26,14 +27,6 @@ class ExportPlan:
     def to_json(self) -> dict[str, Any]:
         """The values by name, and `dry_run`."""
         return {"dry_run": True} | dataclasses.asdict(self)
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A video that could not be read, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -74,13 +67,14 @@ class ExportResult:
     latency: Latency
     machine: str
     cost: Cost | None
-    unreadable: list[Unreadable]
+    unreadable: list[Problem]
     warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
         """The object of parity.json: the figures of equal windows and the latency are in it by
         name, without an object of their own."""
         values = dataclasses.asdict(self)
+        values["unreadable"] = [video._asdict() for video in self.unreadable]
         figures, latency = values.pop("equal_inputs"), values.pop("latency")
         if self.cost is None:
             del values["cost"]

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from violence_detection.datasets.videos import Problem
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.export.check_windows import CheckVideo
 from violence_detection.export.conversion import Converter, ExportedModel, WindowPredictions
 from violence_detection.export.export_job import READER_BYTES, ExportJob
-from violence_detection.export.export_result import Unreadable
 from violence_detection.export.formats._format import FEATURES, PROBABILITIES, PROBABILITY
 from violence_detection.export.parity import VideoPredictions
 from violence_detection.models.outputs.classes import violence_score
@@ -43,7 +43,7 @@ class CheckedVideos(NamedTuple):
     exported: np.ndarray
     videos: VideoPredictions
     left_out: int = 0
-    unreadable: Sequence[Unreadable] = ()
+    unreadable: Sequence[Problem] = ()
     example: Mapping[str, np.ndarray] = {}
 
 
@@ -109,7 +109,7 @@ def check_videos(
             progress.stop.check()
             if isinstance(video, VideoError):
                 log.warning(f"Cannot read {job.entries[row].path}: {video}")
-                unreadable[row] = Unreadable(job.entries[row].path, str(video))
+                unreadable[row] = Problem(job.entries[row].path, str(video))
                 continue
             # The file is run while the run's own model predicts.
             frame_input = job.request.frame_input

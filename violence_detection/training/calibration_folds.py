@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from violence_detection.datasets.labels import is_violent_label
 from violence_detection.datasets.splitting import folds
 from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, EvidenceError, ViolenceDetectionError
@@ -157,7 +158,7 @@ def _columns(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Violent or not, bool (N,), and the recording, (N,)."""
     return (
-        np.array([entry.label != classes[0] for entry in entries], bool),
+        np.array([is_violent_label(entry.label, classes) for entry in entries], bool),
         np.array([entry.group for entry in entries], object),
     )
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.datasets import training_readiness
-from violence_detection.datasets.labels import normal_entries
+from violence_detection.datasets.labels import is_violent_label, normal_entries
 from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics.sample_size import FEW_RECORDINGS
@@ -36,7 +36,7 @@ from violence_detection.models.training_results import (
     TrainingResults,
     TrainingSummary,
 )
-from violence_detection.training.config import ONE_CLASS_OUTPUTS, TrainConfig
+from violence_detection.training.config import ONE_CLASS_OUTPUTS
 from violence_detection.training.monitoring.split_scoring import score_split
 from violence_detection.training.training_settings import TrainingSettings
 from violence_detection.units import counted
@@ -69,24 +69,29 @@ class TrainedDetector:
 
 
 def check_videos(
-    entries: Sequence[ManifestEntry], config: TrainConfig
+    entries: Sequence[ManifestEntry], *, normal_class: str | None, operating_point: str | None
 ) -> tuple[list[ManifestEntry], list[str]]:
     """The normal videos and the two classes, once they are enough; others are counted in the log.
+
+    Args:
+        entries: All usable videos.
+        normal_class: Name of the normal class; None where it is recognised.
+        operating_point: Goal of the threshold; None for the default.
 
     Raises:
         ConfigError: If the normal class is not recognised.
         CacheError: If train or validation has no normal videos.
         EvidenceError: If validation cannot show the rate of the operating point.
     """
-    normal, classes = normal_entries(entries, config.normal_class)
+    normal, classes = normal_entries(entries, normal_class)
     training_readiness.check_splits(normal, classes)
-    left_out = Counter(entry.label for entry in entries if entry.label != classes[0])
+    left_out = Counter(entry.label for entry in entries if is_violent_label(entry.label, classes))
     if left_out:
         listed = ", ".join(f"{count} {label}" for label, count in sorted(left_out.items()))
         log.info(f"Left out, because they are not {classes[0]}: {listed}.")
     validation = [entry for entry in normal if entry.split == "validation"]
     check_normal_support(
-        config.decision.operating_point,
+        operating_point,
         len(validation),
         hours=hours_of(validation),
         of_videos=len(normal),
@@ -161,7 +166,7 @@ def train_model(
         model = fit_detector(spec, job.clips["train"], job.clips["validation"])
         summary = TrainingSummary(0, 0, 0, 0.0, kept_reason="fitted in one step")
         effective = job.effective
-    return TrainedDetector(Classifier(model, OutputSet.of_model(model)), summary, effective)
+    return TrainedDetector(Classifier.of_model(model), summary, effective)
 
 
 def fit_detector(spec: str, train: FeatureDataset, validation: FeatureDataset) -> "keras.Model":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from violence_detection.datasets import class_names, training_readiness, video_folder
-from violence_detection.datasets.labels import classes_of
+from violence_detection.datasets.labels import classes_of, is_violent_label
 from violence_detection.datasets.splitting.split_counts import count_splits
 from violence_detection.datasets.table_files.manifest import ManifestEntry
 from violence_detection.datasets.videos import Problem
@@ -245,7 +245,11 @@ class TrainingStage:
         if config.one_class:
             self._check_model(2, segments)
             self._calibration = CalibrationPlan()
-            return one_class.check_videos(entries, config)
+            return one_class.check_videos(
+                entries,
+                normal_class=config.normal_class,
+                operating_point=config.decision.operating_point,
+            )
         classes = classes_of(entries, config.normal_class)
         self._check_model(len(classes), segments)
         if self._initial_weights and not self._is_started:
@@ -257,7 +261,7 @@ class TrainingStage:
         if batching.reads_views(config.batches.augment):
             dataset.view_count([entry for entry in entries if entry.split == "train"])
         validation = [entry for entry in entries if entry.split == "validation"]
-        violent = [entry.label != classes[0] for entry in validation]
+        violent = [is_violent_label(entry.label, classes) for entry in validation]
         check_monitor(config.selection.monitor, violent)
         self._calibration = calibration_folds.plan_calibration(
             entries,
@@ -280,7 +284,7 @@ class TrainingStage:
             dataclasses.replace(entry, split="test") for entry in entries if entry.split != "test"
         ]
         if self._config.distillation.teacher is not None:
-            known = self._teacher.known if self._teacher else self._run.config()["teacher"]["known"]
+            known = self._teacher.known if self._teacher else self._run.known_to_teacher
             if known:
                 return (
                     "if the teacher was trained on the videos of the folds. Received: a teacher "

@@ -1,7 +1,6 @@
 """Hard negatives: the surest false alarms in quiet footage, for a person to look at and label."""
 
 import csv
-import dataclasses
 import shlex
 import sys
 from collections import defaultdict
@@ -14,6 +13,7 @@ import numpy as np
 
 from violence_detection.datasets.table_files.label_table import LabelTable
 from violence_detection.datasets.video_folder import names_in_paths
+from violence_detection.datasets.videos import Problem
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.footage.mining_config import MineConfig
 from violence_detection.evaluation.footage.normal_footage import score_videos
@@ -25,7 +25,6 @@ from violence_detection.inference.prediction_records import PredictionPlan, Wind
 from violence_detection.metrics.non_maximum_suppression import KeptWindows, suppress_non_maxima
 from violence_detection.models.run import Run
 from violence_detection.reports import mined_page
-from violence_detection.reports.evaluation.evaluation_result import UnreadableVideo
 from violence_detection.reports.mined_page import MinedWindow
 from violence_detection.system import files
 from violence_detection.video import video_file
@@ -63,7 +62,7 @@ class MineResult:
     alarms: int
     windows: Sequence[MinedWindow]
     left_out: Mapping[str, int]
-    unreadable: Sequence[UnreadableVideo]
+    unreadable: Sequence[Problem]
     table: Path
     page: Path
     warnings: Sequence[str] = ()
@@ -79,7 +78,7 @@ class MineResult:
             "alarms": self.alarms,
             "windows": [window.as_dict() for window in self.windows],
             "left_out": dict(self.left_out),
-            "unreadable": [dataclasses.asdict(video) for video in self.unreadable],
+            "unreadable": [video._asdict() for video in self.unreadable],
             "table": str(self.table),
             "report": str(self.page),
             "warnings": list(self.warnings),
@@ -210,9 +209,7 @@ class MineStage:
         matched = names_in_paths(self._config.group_pattern, names)
         return {name: match or own[name] for name, match in zip(names, matched, strict=True)}
 
-    def _scored(
-        self, names: Sequence[str]
-    ) -> tuple[Mapping[str, Sequence[Window]], list[UnreadableVideo]]:
+    def _scored(self, names: Sequence[str]) -> tuple[Mapping[str, Sequence[Window]], list[Problem]]:
         if self._saved is not None:
             return self._saved, []
         files_of = {name: Path(name) for name in names}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets import video_files
+from violence_detection.datasets.videos import Problem
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.evaluation.footage.alarm_counts import PLAIN, AlarmRule
 from violence_detection.evaluation.footage.false_alarms import ScoredFootage
@@ -16,7 +17,7 @@ from violence_detection.inference.config import CAMERA_HOLD_MB
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
-from violence_detection.reports.evaluation.evaluation_result import FootageAlarms, UnreadableVideo
+from violence_detection.reports.evaluation.evaluation_result import FootageAlarms
 from violence_detection.system import files, progress
 from violence_detection.units import counted
 from violence_detection.video import video_file
@@ -37,7 +38,7 @@ class NormalFootage:
 
     folder: Path
     scored: ScoredFootage
-    unreadable: list[UnreadableVideo]
+    unreadable: list[Problem]
 
     def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> FootageAlarms:
         """`ScoredFootage.alarms_at`, with the folder and its unreadable videos."""
@@ -116,7 +117,7 @@ def score_footage(
 
 def score_videos(
     run: Run, files_of: Mapping[str, Path], *, weights: str | None = None, seed: int = 42
-) -> tuple[dict[str, list[Window]], list[UnreadableVideo]]:
+) -> tuple[dict[str, list[Window]], list[Problem]]:
     """The windows of each readable video by its name, and the videos that could not be read.
     Windows are saved as `score_footage` says.
 
@@ -137,7 +138,7 @@ def score_videos(
                 windows[name] = cache.windows_of(path)
             except VideoError as error:
                 log.warning(f"Cannot read {name}: {error}")
-                unreadable.append(UnreadableVideo(name, str(error)))
+                unreadable.append(Problem(name, str(error)))
             step()
     return windows, unreadable
 

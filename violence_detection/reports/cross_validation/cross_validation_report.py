@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import units
-from violence_detection.datasets.class_names import UNUSUAL
+from violence_detection.datasets.class_names import UNUSUAL, is_one_class
 from violence_detection.datasets.config import BY_CAMERA, BY_TIME, ONE_RECORDING
 from violence_detection.reports import html
 from violence_detection.reports.class_scores import (
@@ -116,7 +116,7 @@ def write_report(
             units.shown_path(result.features, is_kept=True),
             "" if row.predicted == UNUSUAL else None,
         ),
-        score_name=ONE_CLASS_SCORE if list(result.classes[1:]) == [UNUSUAL] else SCORE,
+        score_name=ONE_CLASS_SCORE if is_one_class(result.classes) else SCORE,
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),
         errors=with_errors[:_MAX_ERRORS],
         more_errors=max(0, len(with_errors) - _MAX_ERRORS),

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from violence_detection.datasets.class_names import UNUSUAL
+from violence_detection.datasets.class_names import is_one_class
+from violence_detection.datasets.videos import Problem
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.classification import Scores
 from violence_detection.metrics.intervals import wilson_interval
@@ -81,14 +82,6 @@ class ErrorRow:
         return self.videos < FEW_VIDEOS
 
 
-@dataclass(frozen=True)
-class UnreadableVideo:
-    """A video that could not be read, and the reason."""
-
-    path: str
-    reason: str
-
-
 def alarm_rule_in_words(confirm: str, close_gaps_s: float) -> str:
     """The rule that makes an alarm; empty if one window suffices and no gaps are closed.
 
@@ -128,7 +121,7 @@ class FootageAlarms:
     alarms_per_hour: float
     alarms_per_hour_ci: Sequence[float]
     alarms_per_hour_ci_videos: Sequence[float] | None
-    unreadable: Sequence[UnreadableVideo] = ()
+    unreadable: Sequence[Problem] = ()
     confirm: str = "1/1"
     close_gaps_s: float = 0.0
 
@@ -140,9 +133,7 @@ class FootageAlarms:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`; keys that are missing are 0, empty or None."""
-        unreadable = [
-            UnreadableVideo(row["path"], row["reason"]) for row in values.get("unreadable", ())
-        ]
+        unreadable = [Problem(row["path"], row["reason"]) for row in values.get("unreadable", ())]
         empty = {"dir": ""} | dict.fromkeys(("videos", "alarms"), 0) | {"alarm_minutes": 0.0}
         empty |= {"alarms_per_hour_ci_videos": None}
         names = {field.name for field in fields(cls)} & values.keys()
@@ -151,7 +142,7 @@ class FootageAlarms:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"unreadable": [asdict(video) for video in self.unreadable]}
+        return asdict(self) | {"unreadable": [video._asdict() for video in self.unreadable]}
 
 
 @dataclass(frozen=True)
@@ -300,7 +291,7 @@ class EvaluationResult:
     @property
     def is_one_class(self) -> bool:
         """True for a detector that learned from normal videos alone."""
-        return list(self.classes[1:]) == [UNUSUAL]
+        return is_one_class(self.classes)
 
     @property
     def counts(self) -> VideoCounts:

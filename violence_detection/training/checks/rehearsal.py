@@ -104,8 +104,7 @@ class Rehearsal:
             classes,
             views=batching.reads_views(self._config.batches.augment),
         )
-        violent = [label != 0 for label in clips["validation"].labels]
-        check_monitor(self._config.selection.monitor, violent)
+        check_monitor(self._config.selection.monitor, clips["validation"].labels)
         for part in clips.values():
             rows = np.linspace(0, len(part) - 1, min(len(part), _CHECKED_FINITE)).astype(int)
             for row in rows.tolist():
