@@ -3,14 +3,18 @@
 import random
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support.capture_worker import Judge
 
+from violence_detection.errors import VideoError
 from violence_detection.live.capturing import host_turn
 from violence_detection.live.capturing.backoff import Backoff
+from violence_detection.live.capturing.capture import Capture
 from violence_detection.live.capturing.chunk_sender import ChunkSender
+from violence_detection.live.capturing.clip_source import ClipSource
 from violence_detection.live.capturing.decoding import Decoding
 from violence_detection.live.capturing.host_turn import HostTurn
 from violence_detection.live.capturing.packet_queue import (
@@ -21,7 +25,7 @@ from violence_detection.live.capturing.packet_queue import (
     PacketQueue,
 )
 from violence_detection.live.capturing.packet_ring import PacketRing
-from violence_detection.live.configuration.camera_settings import LagSettings
+from violence_detection.live.configuration.camera_settings import CameraSettings, LagSettings
 from violence_detection.live.processes.process_messages import CameraChunk, CameraWindow
 from violence_detection.live.recording.privacy_masks import PrivacyMasks
 from violence_detection.video.live_source import LivePacket, StreamInfo
@@ -50,6 +54,38 @@ def test_a_camera_that_refuses_is_asked_eight_times_in_ten_minutes_at_most(kind)
     while (passed_s := passed_s + backoff.next_delay_s(kind, in_step_s=0)) < 600:
         attempts += 1
     assert attempts <= 8
+
+
+def test_the_stream_of_clips_is_not_asked_for_while_the_other_is_refused(tmp_path):
+    is_refused, attempts = threading.Event(), []
+    is_refused.set()
+    turn = SimpleNamespace(wait=lambda: attempts.append(1), release=lambda: None)
+    source = ClipSource(
+        "rtsp://127.0.0.1:1/x",
+        CameraSettings(),
+        PacketRing(keep_s=10, max_bytes=100),
+        turn=turn,
+        is_refused=is_refused.is_set,
+    )
+    threading.Thread(target=source.run, daemon=True).start()
+    time.sleep(0.2)
+    assert (attempts, source.reason) == ([], "the camera refuses the other stream")
+    is_refused.clear()
+    end_s = time.monotonic() + 10
+    while not attempts and time.monotonic() < end_s:
+        time.sleep(0.05)
+    assert attempts
+
+
+def test_a_decoder_that_hangs_ends_the_capture_which_is_started_again(tmp_path):
+    maker = SimpleNamespace(window_s=2.0)
+    turn = HostTurn(tmp_path, 0)
+    sender = ChunkSender(tmp_path / "judge.sock")
+    capture = Capture("rtsp://x", CameraSettings(), maker, sender, lambda _: None, turn=turn)
+    capture._decoding_since_s = 100.0
+    capture._check_connection(129.0)
+    with pytest.raises(VideoError, match="The decoder must answer"):
+        capture._check_connection(131.0)
 
 
 def test_cameras_of_one_host_connect_one_after_the_other(tmp_path):

@@ -65,14 +65,14 @@ def test_order_of_reviews(store, tmp_path):
     expected = [
         _draw(store, tmp_path, priority="high"),
         _draw(store, tmp_path, kind="reported"),
+        _draw(store, tmp_path, kind="spot_check", camera="yard"),
         _draw(store, tmp_path, priority="medium"),
         _draw(store, tmp_path, priority="low"),
-        _draw(store, tmp_path, kind="spot_check", camera="yard"),
     ]
     _draw(store, tmp_path, state="open")  # is judged when it has ended
     assert event_list.count_unreviewed(store, None) == 5
     assert event_list.count_unreviewed(store, ("yard",)) == 1
-    assert next_to_review(store, ("yard",)) == expected[-1]
+    assert next_to_review(store, ("yard",)) == expected[2]
     assert next_to_review(store, None, skip=expected[0]) == expected[1]
     for event in expected:
         assert next_to_review(store, None) == event

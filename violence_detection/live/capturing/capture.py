@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from violence_detection.errors import VideoError
 from violence_detection.inference import video_sources
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.live.capturing.backoff import Backoff
@@ -59,6 +60,7 @@ RING_S = 10.0
 FRAME_LIMIT_S = 30.0  # longer than from one key frame to the next
 _MIN_FRUITLESS = 20  # packets
 _STATUS_S = 1.0
+_HUNG_S = 30.0  # of one call of the decoder: nothing else ends it
 
 
 def main(start: CaptureStart, channel: WorkerChannel) -> None:
@@ -177,7 +179,13 @@ class Capture:
             )
         if data and clip_target:
             clip_turn = HostTurn(data, clip_target)
-            self._clip_source = ClipSource(clip_target, settings, self.ring, turn=clip_turn)
+            self._clip_source = ClipSource(
+                clip_target,
+                settings,
+                self.ring,
+                turn=clip_turn,
+                is_refused=lambda: self._state.name == "refused",
+            )
         self._pictures = PictureMaker(send)
         self._event_pictures = EventPictures(pictures) if pictures else None
         masks = PrivacyMasks(settings.privacy_masks)
@@ -185,6 +193,7 @@ class Capture:
         # Packets have no masks: of a camera with some, the page has pictures only.
         self._video = None if settings.privacy_masks else VideoSender(self.ring, send)
         self._connections = 0
+        self._decoding_since_s: float | None = None  # of the packet that is being decoded
 
     def run(self, channel: WorkerChannel) -> None:
         """Captures until the process is ended; what a thread fails at ends the process."""
@@ -290,7 +299,9 @@ class Capture:
                 decoding.end()
             elif not connection.fault:
                 frames = decoding.counts.frames
+                self._decoding_since_s = time.monotonic()
                 decoding.decode(item)
+                self._decoding_since_s = None
                 connection.fruitless += 1
                 if decoding.counts.frames > frames:
                     connection.frame_s, connection.fruitless = time.monotonic(), 0
@@ -306,6 +317,9 @@ class Capture:
 
     def _check_connection(self, now_s: float) -> None:
         connection = self._connection
+        since_s = self._decoding_since_s
+        if since_s is not None and now_s - since_s > _HUNG_S:
+            raise VideoError(f"The decoder must answer. Received: nothing for {_HUNG_S:g} s")
         has_packets = connection.fruitless > _MIN_FRUITLESS
         if has_packets and now_s - connection.frame_s > self._frame_limit_s:
             connection.fault = f"no frame of it could be decoded for {self._frame_limit_s:g} s"

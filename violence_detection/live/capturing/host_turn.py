@@ -21,6 +21,9 @@ class HostTurn:
     opens it all the same.
     """
 
+    # `system/locks.py` refuses at once or waits without end. Here a camera waits for 3 s at most
+    # and goes on without the lock, and whoever opened one last leaves the time of that on the file.
+
     def __init__(self, folder: Path, target: str | int) -> None:
         """
         Args:

@@ -97,15 +97,18 @@ def listed_event(reader: EventReader, event_id: str) -> ListedEvent | None:
 def next_to_review(
     reader: EventReader, visible: tuple[str, ...] | None, *, skip: str = ""
 ) -> str | None:
-    """Id of the next event without a verdict: high, then reported, medium, low, and the spot
-    checks last, the newest first; None if all have one.
+    """Id of the next event without a verdict: high, then reported, the spot checks, medium, low,
+    the newest first; None if all have one.
+
+    Spot checks are few, and behind a backlog of low events nobody would come to know what is
+    missed.
 
     Args:
         visible: Names of the cameras that the reader may see; None means all.
         skip: Id of an event that is left out.
     """
-    orders = [("violence", "high"), ("reported", ""), ("violence", "medium"), ("violence", "low")]
-    for kind, priority in [*orders, ("spot_check", "")]:
+    orders = [("violence", "high"), ("reported", ""), ("spot_check", "")]
+    for kind, priority in [*orders, ("violence", "medium"), ("violence", "low")]:
         where, values = _conditions(EventFilter(visible, kind=kind, priority=priority))
         rows = reader.rows(
             f"select e.id from events e where {' and '.join(where)} and {_IS_UNREVIEWED} "
