@@ -13,7 +13,6 @@ from violence_detection.features.extraction.extraction_record import WeightsOrig
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.class_thresholds import ClassThresholds
 from violence_detection.models.federation_record import FederationRecord
-from violence_detection.models.output_set import CLASSES
 
 FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(
@@ -158,6 +157,8 @@ class RunRecord:
     @property
     def outputs(self) -> str:
         """Spec of the outputs; `classes` in runs made before there were others."""
+        from violence_detection.models.output_set import CLASSES  # imports NumPy
+
         return self.settings.get("outputs", CLASSES)
 
     @property
