@@ -3,20 +3,19 @@
 from violence_detection.errors import ConfigError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import devices
-from violence_detection.training.config import TrainConfig
 
 
-def open_study_features(train: TrainConfig) -> FeatureCache:
+def open_study_features(features: str | None) -> FeatureCache:
     """Opens the features, and imports TensorFlow as this program needs it.
 
     Args:
-        train: The settings of the study's trainings.
+        features: Their folder, as the settings of the study's trainings name it.
 
     Raises:
         ConfigError: If no features are named.
         CacheError: If they are missing or damaged.
     """
-    if train.features is None:
+    if features is None:
         raise ConfigError("--features must be given: the folder that extract-features left.")
     devices.import_tensorflow()
-    return FeatureCache.open(train.features)
+    return FeatureCache.open(features)

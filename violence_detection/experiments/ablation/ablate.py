@@ -116,7 +116,7 @@ class AblationStage:
     def _open(self) -> None:
         """Reads the features, thins a class, and lists the trainings."""
         config = self._config
-        cache = self._cache = open_study_features(config.train)
+        cache = self._cache = open_study_features(config.train.features)
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.run,

@@ -138,7 +138,7 @@ class CrossValidationStage:
                 none.
         """
         config = self._config
-        cache = self._cache = open_study_features(config.train)
+        cache = self._cache = open_study_features(config.train.features)
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.run,

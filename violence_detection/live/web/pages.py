@@ -21,6 +21,7 @@ from violence_detection.live.processes.watch_status import SinkStatus, WatchStat
 from violence_detection.live.storage import event_list
 from violence_detection.live.storage.event_list import EventFilter
 from violence_detection.live.storage.event_records import StoredClip
+from violence_detection.live.storage.messages import local_time
 from violence_detection.live.storage.missed_violence import CAVEAT
 from violence_detection.live.web.api import (
     Page,
@@ -307,7 +308,6 @@ def is_ready(page: Page) -> Response:
 def _render(request: Request, name: str, user: User | None, **values: Any) -> HTMLResponse:
     page = page_of(request)
     template = request.app.state.templates.get_template(name)
-    zone = ZoneInfo(page.timezone)
     text = template.render(
         root=_root(request),
         path=request.url.path.removeprefix(_root(request)),
@@ -315,7 +315,7 @@ def _render(request: Request, name: str, user: User | None, **values: Any) -> HT
         is_open=page.sign_in.is_open,
         timezone=page.timezone,
         now_ms=page.now_ms(),
-        local_time=lambda at_ms: local_time(at_ms, zone),
+        local_time=lambda at_ms: local_time(at_ms, page.timezone),
         utc_time=utc_time,
         old_picture_s=_OLD_PICTURE_S,
         **values,
@@ -362,11 +362,6 @@ def score_points(scores: Sequence[float | None]) -> str:
             points.append(f"{'L' if is_drawing else 'M'}{place * step:.1f} {100 - 100 * score:.1f}")
         is_drawing = score is not None
     return "".join(points)
-
-
-def local_time(at_ms: int, zone: ZoneInfo) -> str:
-    """A time with the name of its zone, for readers without JavaScript."""
-    return datetime.fromtimestamp(at_ms / 1000, zone).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def utc_time(at_ms: int) -> str:
