@@ -117,8 +117,12 @@ def test_the_init_file_of_a_package_holds_one_sentence():
     assert [path for path, body in bodies.items() if len(body) != 1] == []
 
 
-@pytest.mark.parametrize("module", [*LINES[0], *(m for m in MODULES if m.endswith("config"))])
-def test_configs_and_the_root_need_the_standard_library_only(module):
+# Those of the settings of a package, which `--help` imports.
+SETTINGS = [module for module in MODULES if module.endswith(("config", "settings"))]
+
+
+@pytest.mark.parametrize("module", sorted({*LINES[0], *SETTINGS}))
+def test_settings_and_the_root_need_the_standard_library_only(module):
     tops = {name.partition(".")[0] for name in imported_names(module)}
     assert tops <= {*sys.stdlib_module_names, "violence_detection"}
 
