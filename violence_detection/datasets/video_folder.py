@@ -205,14 +205,13 @@ def _no_videos_text(folder_files: FolderFiles) -> str:
             f"Received: {folder_files.root} ({counted(len(frames), 'video')}, e.g. {path} of "
             f"{len(pictures)} pictures, and no --frames-fps)"
         )
-    inside = (
-        f"none; {video_files.listed_endings(folder_files.others)}"
-        if folder_files.others
-        else "none"
-    )
+    inside = "none"
+    if folder_files.others:
+        inside += f"; {video_files.listed_endings(folder_files.others)}"
     return (
         "VIDEO_DIR must hold videos in class folders, such as violent/a.mp4 and nonviolent/b.mp4. "
-        f"Received: {folder_files.root} ({inside}). `extract-features --help` lists the endings of videos"
+        f"Received: {folder_files.root} ({inside}). `extract-features --help` lists the endings of "
+        "videos"
     )
 
 
