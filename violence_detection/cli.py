@@ -4,7 +4,7 @@ import click
 
 from violence_detection import __version__
 from violence_detection.commands import watch_scores  # noqa: F401  adds commands to `watch`
-from violence_detection.commands._exit import Group
+from violence_detection.commands._command import Group
 from violence_detection.commands.ablate import ablate
 from violence_detection.commands.advise import advise
 from violence_detection.commands.cache import cache

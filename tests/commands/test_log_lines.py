@@ -7,13 +7,13 @@ import pty
 import subprocess
 import sys
 
-from violence_detection.commands._exit import CommonFlags, log, start_logging
+from violence_detection.commands._streams import log, start_logging
 
 PROGRAM = """
-from violence_detection.commands._exit import CommonFlags, log, prints_to_stderr, start_logging
+from violence_detection.commands._streams import log, prints_to_stderr, start_logging
 from violence_detection.system import progress
 
-start_logging(CommonFlags(json=False, verbose=False, quiet=False, debug=False))
+start_logging(verbose=False, quiet=False, debug=False)
 with prints_to_stderr(), progress.track("Folds", 2, "folds") as step:
     for number in (1, 2):
         log.info(f"fold {number} is done")
@@ -42,7 +42,7 @@ def test_a_line_that_finds_no_room_ends_nothing(monkeypatch):
     before = log.handlers, log.level, log.propagate
     monkeypatch.setattr(sys, "stderr", FullDisk())
     try:
-        start_logging(CommonFlags(json=False, verbose=False, quiet=False, debug=False))
+        start_logging(verbose=False, quiet=False, debug=False)
         log.warning("The event store must be writable.")
     finally:
         log.handlers, log.propagate = before[0], before[2]

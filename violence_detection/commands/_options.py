@@ -12,8 +12,9 @@ import cloup
 from click.shell_completion import CompletionItem
 
 from violence_detection import registry, units
-from violence_detection.commands._exit import CommonFlags, start_logging
 from violence_detection.commands._settings_file import read_settings
+from violence_detection.commands._stage import CommonFlags
+from violence_detection.commands._streams import start_logging
 from violence_detection.errors import ConfigError, FileKeyError
 from violence_detection.settings import COMMON, GROUPS, Config, Setting
 
@@ -101,7 +102,7 @@ def options_of(config: type[Config], *, writes: bool = True) -> Callable:
             )
             flags = {name: values.pop(name) for name in names}
             flags = {name: value for name, value in flags.items() if value is not None}
-            start_logging(common)
+            start_logging(verbose=common.verbose, quiet=common.quiet, debug=common.debug)
             file = values.pop("config")
             in_file = read_settings(Path(file)) if file else None
             with _errors_name_options(config, in_file=(in_file or {}).keys() - flags.keys()):

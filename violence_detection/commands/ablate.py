@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._command import RESUMES, Command
 from violence_detection.commands._options import example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.experiments.ablation.ablation_config import AblateConfig
 from violence_detection.reports import console
 from violence_detection.units import counted

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._command import RESUMES, Command
 from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.experiments.advising.advice import GIVEN
 from violence_detection.experiments.advising.advice_config import AdviseConfig
 from violence_detection.features import space_lookup

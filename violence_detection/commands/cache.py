@@ -6,16 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from violence_detection.commands._exit import (
-    Command,
-    CommonFlags,
-    Group,
-    finish,
-    prints_to_stderr,
-    run_stage,
-)
+from violence_detection.commands._command import Command, Group
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, option_in_group, options_of
+from violence_detection.commands._stage import CommonFlags, finish, run_stage
+from violence_detection.commands._streams import prints_to_stderr
 from violence_detection.features import space_lookup
 from violence_detection.features.cache_config import (
     CacheConfig,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._command import Command
 from violence_detection.commands._next_line import next_line, setting_words, training_line
 from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._stage import CommonFlags, finish
+from violence_detection.commands._streams import prints_to_stderr
 from violence_detection.errors import ConfigError
 from violence_detection.features import config
 from violence_detection.units import counted

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._command import Command
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.features.config import ConvertWeightsConfig
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._command import RESUMES, Command
 from violence_detection.commands._options import example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.datasets.config import BY_TIME, ONE_RECORDING
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.reports import console

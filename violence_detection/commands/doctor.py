@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._command import Command
 from violence_detection.commands._next_line import next_line, setting_words
 from violence_detection.commands._options import example, options_of
+from violence_detection.commands._stage import CommonFlags, finish
+from violence_detection.commands._streams import prints_to_stderr
 from violence_detection.experiments.doctor_config import DoctorConfig
 from violence_detection.features import space_lookup
 from violence_detection.system.requirements import install_command

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._command import Command
 from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.evaluation.config import EventsConfig
 from violence_detection.reports import console
 from violence_detection.units import counted, hours_words

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._command import RESUMES, Command
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.features import config, space_lookup
 from violence_detection.reports import console

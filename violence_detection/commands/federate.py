@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from violence_detection.commands._exit import CommonFlags, Group, Stage, run_stage
+from violence_detection.commands._command import Group
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.federated import config
 from violence_detection.reports import console
 from violence_detection.units import counted, format_bytes, shown_path

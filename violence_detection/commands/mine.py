@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import RESUMES, Command, CommonFlags, Stage, run_stage
+from violence_detection.commands._command import RESUMES, Command
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.evaluation.footage.mining_config import MineConfig
 from violence_detection.units import counted, hours_words
 

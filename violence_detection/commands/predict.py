@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, run_stage
+from violence_detection.commands._command import Command
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
+from violence_detection.commands._stage import CommonFlags, run_stage
 from violence_detection.inference import config
 from violence_detection.reports import console
 from violence_detection.units import counted

@@ -5,15 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import (
-    RESUMES_BY_OPTION,
-    Command,
-    CommonFlags,
-    Stage,
-    run_stage,
-)
+from violence_detection.commands._command import RESUMES_BY_OPTION, Command
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
 from violence_detection.reports import console
 from violence_detection.training import config

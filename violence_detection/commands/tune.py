@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import (
-    RESUMES_BY_OPTION,
-    Command,
-    CommonFlags,
-    Stage,
-    run_stage,
-)
+from violence_detection.commands._command import RESUMES_BY_OPTION, Command
 from violence_detection.commands._next_line import next_line
 from violence_detection.commands._options import example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, run_stage
 from violence_detection.experiments.config import TuneConfig
 from violence_detection.features import space_lookup
 from violence_detection.reports import console

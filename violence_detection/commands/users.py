@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, Group, finish
+from violence_detection.commands._command import Command, Group
 from violence_detection.commands._options import cameras_argument, example, options_of
+from violence_detection.commands._stage import CommonFlags, finish
 from violence_detection.errors import ConfigError
 from violence_detection.live.access.config import ChangeConfig, RoleConfig, TokenConfig
 from violence_detection.live.access.roles import ROLES

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import CommonFlags, Group, finish, prints_to_stderr
+from violence_detection.commands._command import Group
 from violence_detection.commands._options import cameras_argument, example, options_of
+from violence_detection.commands._stage import CommonFlags, finish
+from violence_detection.commands._streams import prints_to_stderr
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.live.configuration.config import WatchConfig
 from violence_detection.settings import CommandConfig

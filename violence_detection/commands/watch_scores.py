@@ -5,14 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import (
-    CommonFlags,
-    Stage,
-    finish,
-    prints_to_stderr,
-    run_stage,
-)
 from violence_detection.commands._options import cameras_argument, example, options_of
+from violence_detection.commands._stage import CommonFlags, Stage, finish, run_stage
+from violence_detection.commands._streams import prints_to_stderr
 from violence_detection.commands.watch import watch
 from violence_detection.live.configuration.config import CalibrateConfig, ReplayConfig
 from violence_detection.units import counted, hours_words, rate_words
